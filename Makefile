@@ -1,0 +1,160 @@
+# nightshift: everything a person does here has a word. `make help` lists them.
+
+SHELL := bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+# What a person may say: make demo INPUT=tickets.csv. Taken literally (a $ in a path is a $), and handed over in the
+# environment, where no shell looks at it again.
+override JOB := $(value JOB)
+override INPUT := $(value INPUT)
+override OUT := $(value OUT)
+export JOB INPUT OUT
+ARCHITECTURE ?= arm64
+BUILD_DIR ?= .aws-sam/build
+
+# Nothing here may find an account to spend on, nor ask the network for one.
+export AWS_CONFIG_FILE := /dev/null
+export AWS_DEFAULT_REGION := us-east-1
+export AWS_EC2_METADATA_DISABLED := true
+export AWS_SHARED_CREDENTIALS_FILE := /dev/null
+unexport AWS_ACCESS_KEY_ID AWS_DEFAULT_PROFILE AWS_PROFILE AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
+unexport ANTHROPIC_API_KEY ANTHROPIC_AUTH_TOKEN ANTHROPIC_BASE_URL
+
+# The SAM CLI writes its settings to the home directory and reports home, unless told not to.
+export SAM_CLI_TELEMETRY := 0
+export __SAM_CLI_APP_DIR := $(CURDIR)/.aws-sam/cli
+
+# uv uses the Python that we found; a download of another would be a surprise.
+export UV_PYTHON_DOWNLOADS := never
+# … and trusts whom the machine trusts, as pip does: a company's proxy has a certificate of its own.
+export UV_SYSTEM_CERTS := true
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
+
+UV := .venvs/uv/bin/uv
+PRODUCT := .venvs/product/bin/python
+DESK := .venvs/desk/bin/python
+# pip asks each rustc on the PATH for its version, and rustup's answers by writing to the home directory.
+PLAIN_PATH := /usr/bin:/bin
+SAM := PATH="$(CURDIR)/.venvs/uv/bin:$(PLAIN_PATH)" .venvs/sam/bin/sam
+
+PYTEST_OPTIONS ?= --quiet
+
+.PHONY: help
+help: ## List the words
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+## ---------------------------------------------------------------- run
+
+.PHONY: demo
+demo: .venvs/desk/.made .venvs/runtime/.made ## Run a job on this machine: JOB=, INPUT=, OUT=, DYNAMODB=local are optional
+	@$(DESK) -m local.demo $${JOB:+--job "$$JOB"} $${INPUT:+--input "$$INPUT"} $${OUT:+--out "$$OUT"} \
+	    $${DYNAMODB:+--dynamodb "$$DYNAMODB"}
+
+.PHONY: local
+local: .venvs/desk/.made .venvs/runtime/.made ## Keep the local cloud running, until Ctrl-C
+	@$(DESK) -m local $${DYNAMODB:+--dynamodb "$$DYNAMODB"}
+
+## ---------------------------------------------------------------- test
+
+.PHONY: test
+test: test-unit test-contract test-desk test-integration ## Run all tests
+
+.PHONY: test-unit
+test-unit: .venvs/product/.made .venvs/desk/.made # the core with fakes, the adapters with a local AWS
+	@$(PRODUCT) -m pytest $(PYTEST_OPTIONS) tests/unit
+
+.PHONY: test-contract
+test-contract: .venvs/product/.made .venvs/desk/.made # template, handlers, settings, state machine and events agree
+	@$(PRODUCT) -m pytest $(PYTEST_OPTIONS) tests/contract
+
+.PHONY: test-desk
+test-desk: .venvs/desk/.made .venvs/runtime/.made # the local cloud and the local Batches API themselves
+	@$(DESK) -m pytest $(PYTEST_OPTIONS) tests/desk
+
+.PHONY: test-integration
+test-integration: .venvs/product/.made .venvs/desk/.made .venvs/runtime/.made .venvs/sam/.made # upload to tickets
+	@$(PRODUCT) -m pytest $(PYTEST_OPTIONS) tests/integration
+
+## ---------------------------------------------------------------- check
+
+.PHONY: check
+check: format-check lint types requirements-check template-check ## Check style, types, the template and the requirements
+
+.PHONY: format-check
+format-check: .venvs/product/.made
+	@.venvs/product/bin/ruff format --check --output-format concise .
+
+.PHONY: lint
+lint: .venvs/product/.made
+	@.venvs/product/bin/ruff check .
+
+.PHONY: types
+types: .venvs/product/.made .venvs/desk/.made
+	@$(PRODUCT) -m mypy layers/nightshift functions cli tests/conftest.py tests/unit tests/contract tests/integration
+	@$(DESK) -m mypy local checks tests/desk tests/moto_server.py
+
+.PHONY: requirements-check
+requirements-check: .venvs/uv/.made
+	@.venvs/uv/bin/python -m checks.requirements check
+
+.PHONY: template-check
+template-check: .venvs/desk/.made .venvs/sam/.made
+	@$(SAM) validate --lint
+	@$(DESK) -m checks.template
+
+.PHONY: fix
+fix: .venvs/product/.made ## Format, and mend what the linter can mend
+	@.venvs/product/bin/ruff check --fix --exit-zero --quiet .
+	@.venvs/product/bin/ruff format .
+
+## ---------------------------------------------------------------- build
+
+.PHONY: build
+build: .venvs/sam/.made ## Build what is deployed: ARCHITECTURE=arm64 (default) or x86_64
+	@$(SAM) build --parameter-overrides Architecture=$(ARCHITECTURE) --build-dir $(BUILD_DIR)
+
+.PHONY: bench
+bench: .venvs/product/.made ## Run the benchmarks behind the README's figures
+	@shopt -s nullglob; scripts=(benchmarks/*.py); \
+	    [ $${#scripts[@]} -gt 0 ] || echo "no benchmarks yet"; \
+	    for script in "$${scripts[@]}"; do $(PRODUCT) "$$script" || exit; done
+
+.PHONY: requirements
+requirements: .venvs/uv/.made ## Compile the hashed requirements; UPGRADE=1 takes the newest versions
+	@.venvs/uv/bin/python -m checks.requirements compile $(if $(UPGRADE),--upgrade)
+
+.PHONY: clean
+clean: ## Remove everything that make made
+	@rm -rf .venvs .cache .aws-sam out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+## ---------------------------------------------------------------- virtual environments
+# Four, because their versions disagree (docs/decisions/0001): the product as deployed, the desk's tools, the bare
+# Lambda runtime, the SAM CLI. Each is made again when its requirements change. The fifth holds uv, and a pip for SAM.
+
+.PHONY: venvs
+venvs: .venvs/product/.made .venvs/desk/.made .venvs/runtime/.made .venvs/sam/.made ## Make all virtual environments
+
+.venvs/uv/.made: requirements/uv.txt tools/find-python
+	@python=$$(tools/find-python) && echo "making .venvs/uv with $$python" \
+	    && export PATH=$(PLAIN_PATH) && "$$python" -m venv --clear $(@D) \
+	    && $(@D)/bin/python -m pip install --quiet --disable-pip-version-check \
+	        --require-hashes --requirement $<
+	@touch $@
+
+define make-venv
+@echo "making $(@D)"
+@$(UV) venv --quiet --allow-existing --python .venvs/uv/bin/python $(@D)
+@$(UV) pip sync --quiet --require-hashes --python $(@D)/bin/python $<
+endef
+
+.venvs/product/.made: requirements/product.txt layers/nightshift/pyproject.toml | .venvs/uv/.made
+	$(make-venv)
+	@$(UV) pip install --quiet --no-deps --offline --python $(@D)/bin/python --editable layers/nightshift
+	@touch $@
+
+.venvs/%/.made: requirements/%.txt | .venvs/uv/.made
+	$(make-venv)
+	@touch $@

@@ -1,0 +1,1 @@
+"""The ports' real sides: AWS and the Message Batches API."""

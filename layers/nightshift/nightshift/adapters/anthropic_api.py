@@ -1,0 +1,249 @@
+"""The Message Batches API through the official SDK: its authentication, clients and error classes.
+
+The SDK sends a create up to three times by default, and the API takes no idempotency key; so every create here is one
+POST, on a fresh connection, with redirects off. On the two hot paths the SDK's raw interfaces are used and its models
+are not.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any, Protocol
+
+import anthropic
+import httpx2
+from anthropic.types.messages import MessageBatch
+
+from nightshift.errors import (
+    Ambiguous,
+    ApiError,
+    MisconfiguredError,
+    NoMoney,
+    NotAccepted,
+    NotSent,
+    Redirected,
+    Rejected,
+    Unauthorized,
+)
+from nightshift.model import BatchId, BatchView
+from nightshift.ports import RequestBody
+
+
+class KeySource(Protocol):
+    """Where the API key comes from."""
+
+    def __call__(self, *, fresh: bool) -> str:
+        """Return the key; with `fresh`, read again past every cache: it may have been rotated."""
+        ...
+
+
+PATH = "/v1/messages/batches"
+CONNECT_SECONDS = 10.0
+READ_SECONDS = 60.0
+"""For small answers and between two blocks of results; a create's own timeout comes from its caller."""
+BLOCK = 256 * 1024
+"""Bytes: a results stream is read in blocks of this size; the SDK's own iterator reads 64 bytes at a time."""
+PAGE = 1000
+"""Batches a list call returns at most (API reference, List Message Batches)."""
+RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX = 60.0, 3600.0
+"""Seconds: where a 429 does not say how long, and the longest we believe."""
+SPEND_LIMITS = frozenset(
+    {
+        "enforced_spend_limit_reached",
+        "contract_spend_limit_reached",
+        "linked_organization_spend_limit_reached",
+        "linked_organization_billing_unavailable",
+        "organization_on_hold",
+    }
+)
+"""`error.details.error_code` values that only a person can mend (SDK 2.12, `_error_classes.py`)."""
+OWN_SPEND_LIMIT = "You have reached your specified API usage limits"
+"""A 400 without a code that means the same (API reference, Errors)."""
+FORBIDDEN = tuple(f"ANTHROPIC_{name}" for name in ("BASE_URL", "CUSTOM_HEADERS", "AUTH_TOKEN", "API_KEY", "PROFILE"))
+"""Variables that the SDK would let redirect traffic or change who we are."""
+NEVER_CONNECTED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
+
+
+_BY_STATUS: dict[int, type[ApiError]] = {
+    HTTPStatus.BAD_REQUEST: Rejected,
+    HTTPStatus.UNAUTHORIZED: Unauthorized,
+    HTTPStatus.FORBIDDEN: Unauthorized,
+    HTTPStatus.NOT_FOUND: Rejected,
+    HTTPStatus.CONTENT_TOO_LARGE: Rejected,
+    HTTPStatus.UNPROCESSABLE_CONTENT: Rejected,
+}
+"""Definite answers to a create; any status that is not here (408, 409, 5xx, 529) leaves it open what the API did."""
+
+
+def refuse_redirecting_variables() -> None:
+    """Raise MisconfiguredError where the environment would send tickets or the key elsewhere."""
+    if found := [name for name in FORBIDDEN if name in os.environ]:
+        raise MisconfiguredError(
+            f"Remove {', '.join(found)} from this function: the template's AnthropicBaseUrl and secret decide."
+        )
+
+
+class AnthropicBatches:
+    """`ports.BatchApi` over the Anthropic SDK."""
+
+    def __init__(self, base_url: str, key: KeySource) -> None:
+        """Talk to `base_url` and to no other host."""
+        refuse_redirecting_variables()
+        self._base_url = base_url.rstrip("/")
+        self._key = key
+
+    def probe(self) -> None:
+        """See `ports.BatchApi`."""
+        self._call(lambda client: client.messages.batches.list(limit=1))
+
+    def create(self, body: RequestBody, timeout: float) -> BatchView:
+        """See `ports.BatchApi`."""
+        try:
+            return self._post(body, timeout, self._key(fresh=False))
+        except Unauthorized:
+            fresh = self._key(fresh=True)  # a 401 created nothing, so with a rotated key one more POST is safe
+            return self._post(body, timeout, fresh)
+
+    def batch(self, batch_id: BatchId) -> BatchView:
+        """See `ports.BatchApi`."""
+        return _view(self._call(lambda client: client.messages.batches.retrieve(batch_id)))
+
+    def batches(self, since: datetime) -> Iterator[BatchView]:
+        """See `ports.BatchApi`."""
+        after: str | None = None
+        while True:
+            page = self._page(after)
+            for batch in page.data:
+                view = _view(batch)
+                if view.created_at < since:
+                    return
+                yield view
+            if not page.has_more or not page.last_id:
+                return
+            after = page.last_id
+
+    def _page(self, after: str | None) -> Any:
+        return self._call(lambda client: client.messages.batches.list(limit=PAGE, after_id=after or anthropic.omit))
+
+    @contextmanager
+    def results(self, batch: BatchView) -> Iterator[Iterator[bytes]]:
+        """See `ports.BatchApi`."""
+        url = self._own(batch)
+        raw = {"X-Stainless-Raw-Response": "stream"}  # what the SDK's with_streaming_response sets
+        with ExitStack() as kept:
+            response: Any = self._call(
+                lambda client: client.get(url, cast_to=httpx2.Response, options={"headers": raw}), keep=kept
+            )
+            kept.callback(response.close)
+            yield _blocks(response)
+
+    def _own(self, batch: BatchView) -> str:
+        """Return the results URL, if it is the API's own: the key goes where this URL points."""
+        url, base = httpx2.URL(batch.results_url or ""), httpx2.URL(self._base_url)
+        if (url.scheme, url.host, url.port) != (base.scheme, base.host, base.port):
+            raise Redirected(f"The results of {batch.id} are said to be at {url.host}, not at {base.host}; not asked.")
+        return str(url)
+
+    def _post(self, body: RequestBody, timeout: float, key: str) -> BatchView:
+        headers = {"Content-Type": "application/json", "Content-Length": str(body.size)}
+        limits = httpx2.Timeout(timeout, connect=CONNECT_SECONDS)
+        try:
+            with self._client(key, retries=0, timeout=limits) as client:
+                batch = client.post(
+                    PATH, cast_to=MessageBatch, content=body, options={"headers": headers, "max_retries": 0}
+                )
+                return _view(batch)
+        except ApiError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it was not a 200: `translate` classes it
+            raise translate(error) from None  # the SDK's error holds the request, and that the tickets
+
+    def _call[T](self, ask: Callable[[anthropic.Anthropic], T], *, keep: ExitStack | None = None) -> T:
+        """Ask something that may be asked again: retried by the SDK, and once more with a fresh key."""
+        try:
+            return self._ask(ask, self._key(fresh=False), keep)
+        except Unauthorized:
+            return self._ask(ask, self._key(fresh=True), keep)
+
+    def _ask[T](self, ask: Callable[[anthropic.Anthropic], T], key: str, keep: ExitStack | None) -> T:
+        """Ask with one client, closed here or, while its answer is still read, with `keep`."""
+        client = self._client(key, retries=2, timeout=httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS))
+        with ExitStack() as closing:
+            (keep or closing).callback(client.close)
+            try:
+                return ask(client)
+            except Exception as error:  # noqa: BLE001 - classed by `translate`
+                raise translate(error) from None
+
+    def _client(self, key: str, *, retries: int, timeout: httpx2.Timeout) -> anthropic.Anthropic:
+        """Make a client that follows no redirect and takes nothing from the environment."""
+        transport = anthropic.DefaultHttpxClient(follow_redirects=False, trust_env=False, timeout=timeout)
+        return anthropic.Anthropic(
+            api_key=key, base_url=self._base_url, max_retries=retries, timeout=timeout, http_client=transport
+        )
+
+
+def _blocks(response: Any) -> Iterator[bytes]:
+    try:
+        yield from response.iter_bytes(BLOCK)
+    except httpx2.HTTPError as error:
+        message = f"The results stream broke ({type(error).__name__}); it can be read again."
+        raise Ambiguous(message) from None
+
+
+def _view(batch: MessageBatch) -> BatchView:
+    """Read a batch; what does not look like one is an answer we cannot trust."""
+    try:
+        return BatchView(
+            id=BatchId(batch.id),
+            processing_status=batch.processing_status,
+            request_counts=batch.request_counts.to_dict(),  # type: ignore[arg-type] # a model of ints only
+            created_at=_aware(batch.created_at),
+            ended_at=_aware(batch.ended_at) if batch.ended_at is not None else None,
+            results_url=batch.results_url,
+        )
+    except (AttributeError, TypeError, ValueError):
+        message = "The API answered 200 with something that is not a Message Batch."
+        raise Ambiguous(message) from None
+
+
+def _aware(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        message = "a time without its zone"
+        raise ValueError(message)
+    return moment
+
+
+def translate(error: Exception) -> ApiError:
+    """Turn what the SDK or the connection raised into one of our classes (docs/architecture.md, Sending)."""
+    if isinstance(error, anthropic.APIStatusError):
+        return _refusal(error)
+    cause = error.__cause__ if isinstance(error, anthropic.APIConnectionError) else error
+    if isinstance(cause, NEVER_CONNECTED):
+        return NotSent(f"The API could not be reached ({type(cause).__name__}).")
+    return Ambiguous(f"The answer was lost ({type(cause or error).__name__}).")
+
+
+def _refusal(error: anthropic.APIStatusError) -> ApiError:
+    status, said = error.status_code, (error.api_message or "")[:300]
+    where: dict[str, Any] = {"status": status, "request_id": error.request_id}
+    message = f"HTTP {status} {error.type or ''}: {said} (request {error.request_id})"
+    own_limit = status == HTTPStatus.BAD_REQUEST and said.startswith(OWN_SPEND_LIMIT)
+    if status == HTTPStatus.PAYMENT_REQUIRED or error.error_code in SPEND_LIMITS or own_limit:
+        return NoMoney(message, **where)
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return NotAccepted(message, retry_after=_retry_after(error.response.headers), **where)
+    if error.response.has_redirect_location:
+        return Redirected(message, **where)
+    return _BY_STATUS.get(status, Ambiguous)(message, **where)
+
+
+def _retry_after(headers: httpx2.Headers) -> float:
+    """Return the seconds a 429 asks for, within reason."""
+    try:
+        asked = float(headers.get("retry-after", RETRY_AFTER_DEFAULT))
+    except ValueError:  # a date: rare, and a minute is as good
+        asked = RETRY_AFTER_DEFAULT
+    return min(max(asked, 1.0), RETRY_AFTER_MAX)

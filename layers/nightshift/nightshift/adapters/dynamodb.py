@@ -1,0 +1,437 @@
+"""The ledger in DynamoDB: one table, every edge a conditional write (docs/architecture.md has its items and states)."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from nightshift.adapters.items import Change, Item, Items, Key, decode, encode, from_wire, timestamp, to_wire
+from nightshift.errors import Conflict, RunNotFound
+from nightshift.model import (
+    Archive,
+    BatchId,
+    BatchView,
+    Chunk,
+    ChunkId,
+    ChunkState,
+    Hold,
+    HoldCode,
+    InputRef,
+    Intent,
+    IntentNote,
+    JobRef,
+    Run,
+    RunId,
+    RunState,
+    Tally,
+    Worker,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+INTENT: Key = {"pk": "CREATE", "sk": "INTENT"}
+"""The one create that may be under way in this stack."""
+
+ABSENT = "attribute_not_exists(#pk)"
+
+
+def run_key(run_id: RunId) -> Key:
+    """Return the key of a run."""
+    return {"pk": f"RUN#{run_id}", "sk": "META"}
+
+
+def chunk_key(run_id: RunId, chunk: ChunkId) -> Key:
+    """Return the key of a chunk."""
+    return {"pk": f"RUN#{run_id}", "sk": f"CHUNK#{chunk}"}
+
+
+def batch_key(batch_id: BatchId) -> Key:
+    """Return the key of a batch's claim."""
+    return {"pk": f"BATCH#{batch_id}", "sk": "CLAIM"}
+
+
+def input_key(ref: InputRef) -> Key:
+    """Return the key of an input version's claim."""
+    return {"pk": f"INPUT#{ref.bucket}/{ref.key}#{ref.version_id}", "sk": "CLAIM"}
+
+
+class DynamoLedger:
+    """`ports.Ledger` over one DynamoDB table."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        """Keep the ledger in `table`."""
+        self._items = Items(client, table)
+        self._client = client
+        self._table = table
+
+    # --- runs
+
+    def create_run(self, run: Run) -> bool:
+        """See `ports.Ledger`."""
+        meta = Change(run_key(run.run_id), {**encode(run), "kind": "RUN"}, when=ABSENT, kind="Put")
+        claims = [
+            Change(
+                input_key(ref),
+                {"run_id": run.run_id},
+                when=f"{ABSENT} OR #run_id = :me",
+                values={"me": run.run_id},
+                kind="Put",
+            )
+            for ref in run.inputs
+        ]
+        try:
+            self._items.apply_all([meta, *claims])
+        except Conflict:
+            if self._items.get(run_key(run.run_id)) is not None:
+                return False
+            raise
+        return True
+
+    def run(self, run_id: RunId) -> Run:
+        """See `ports.Ledger`."""
+        item = self._items.get(run_key(run_id))
+        if item is None:
+            message = f"There is no run {run_id} in table {self._table}."
+            raise RunNotFound(message)
+        return decode(item, Run)
+
+    def runs(self, limit: int) -> Sequence[Run]:
+        """See `ports.Ledger`."""
+        found: list[Run] = []
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            IndexName="runs",
+            KeyConditionExpression="kind = :kind",
+            ExpressionAttributeValues=to_wire({":kind": "RUN"}),
+            ScanIndexForward=False,
+            PaginationConfig={"MaxItems": limit},
+        )
+        for page in pages:
+            found += [decode(from_wire(item), Run) for item in page["Items"]]
+        return found
+
+    def unclaimed(self, refs: Iterable[InputRef]) -> Sequence[InputRef]:
+        """See `ports.Ledger`."""
+        refs = list(refs)
+        taken = {item["pk"] for item in self._items.get_many([input_key(ref) for ref in refs])}
+        return [ref for ref in refs if input_key(ref)["pk"] not in taken]
+
+    def work_until(self, run_id: RunId, until: datetime | None) -> None:
+        """See `ports.Ledger`."""
+        self._change_run(run_id, working_until=until)
+
+    def hold(self, run_id: RunId, hold: Hold) -> bool:
+        """See `ports.Ledger`."""
+        when = "attribute_not_exists(#hold) AND #state = :open"
+        try:
+            self._change_run(run_id, when, {"open": RunState.OPEN}, hold=hold)
+        except Conflict:
+            return False
+        return True
+
+    def release(self, run: Run, *, approve: HoldCode | None) -> Run:
+        """See `ports.Ledger`."""
+        approved = run.approved if approve is None or approve in run.approved else (*run.approved, approve)
+        self._change_run(run.run_id, hold=None, approved=approved, fruitless=0, retry_at=None, dispatched=False)
+        return self.run(run.run_id)
+
+    def replan(self, run: Run, job: JobRef) -> None:
+        """See `ports.Ledger`."""
+        chunks = self.chunks(run.run_id)
+        if any(c.state is not ChunkState.PLANNED or c.attempt for c in chunks):
+            message = f"Run {run.run_id} has sent something; its plan stands."
+            raise Conflict(message)
+        self._change_run(
+            run.run_id, "attribute_exists(#hold)", job=job, planned=False, rows=0, leftover=Tally(), plan_digest=""
+        )
+        for chunk in chunks:
+            self._client.delete_item(TableName=self._table, Key=to_wire(chunk_key(run.run_id, chunk.id)))
+
+    def next_execution(self, run_id: RunId, number: int) -> bool:
+        """See `ports.Ledger`."""
+        try:
+            self._change_run(run_id, "#execution = :before", {"before": number - 1}, execution=number)
+        except Conflict:
+            return False
+        return True
+
+    def looked(self, run: Run) -> None:
+        """See `ports.Ledger`."""
+        self._change_run(
+            run.run_id,
+            changed_at=run.changed_at,
+            progress=run.progress,
+            dispatched=run.dispatched,
+            fruitless=run.fruitless,
+            retry_at=run.retry_at,
+        )
+
+    def reported(self, run_id: RunId, fingerprint: str, *, done: bool) -> None:
+        """See `ports.Ledger`."""
+        if done:
+            self._change_run(run_id, "attribute_not_exists(#hold)", reported=fingerprint, state=RunState.DONE)
+        else:
+            self._change_run(run_id, reported=fingerprint)
+
+    def _change_run(self, run_id: RunId, when: str = "", values: dict[str, Any] | None = None, **sets: Any) -> None:
+        when = f"attribute_exists(#pk) AND ({when})" if when else "attribute_exists(#pk)"
+        self._items.apply(Change(run_key(run_id), _encoded(sets), when=when, values=values or {}))
+
+    # --- the plan
+
+    def plan_chunk(self, chunk: Chunk) -> bool:
+        """See `ports.Ledger`."""
+        unplanned = "#planned = :no" if chunk.generation == 0 else "#generation = :before"
+        values = {"no": False} if chunk.generation == 0 else {"before": chunk.generation - 1}
+        key = chunk_key(chunk.run_id, chunk.id)
+        try:
+            self._items.apply_all(
+                [
+                    Change(run_key(chunk.run_id), when=unplanned, values=values, kind="ConditionCheck"),
+                    Change(key, encode(chunk), when=ABSENT, kind="Put"),
+                ]
+            )
+        except Conflict:
+            if self._items.get(key) is not None:
+                return False
+            raise
+        return True
+
+    def claim_digest(self, job: str, digest: str, run_id: RunId) -> RunId:
+        """See `ports.Ledger`."""
+        key: Key = {"pk": f"DIGEST#{job}#{digest}", "sk": "CLAIM"}
+        try:
+            self._items.apply(Change(key, {"run_id": run_id}, when=ABSENT, kind="Put"))
+        except Conflict:
+            return RunId((self._items.get(key) or {})["run_id"])
+        return run_id
+
+    def finish_plan(self, run: Run) -> None:
+        """See `ports.Ledger`."""
+        self._change_run(
+            run.run_id,
+            "#planned = :no",
+            {"no": False},
+            planned=True,
+            rows=run.rows,
+            plan_digest=run.plan_digest,
+            leftover=run.leftover,
+            max_generations=run.max_generations,
+        )
+
+    def next_generation(self, run_id: RunId, generation: int) -> bool:
+        """See `ports.Ledger`."""
+        try:
+            self._change_run(run_id, "#generation = :before", {"before": generation - 1}, generation=generation)
+        except Conflict:
+            return False
+        return True
+
+    def chunks(self, run_id: RunId) -> Sequence[Chunk]:
+        """See `ports.Ledger`."""
+        return [decode(item, Chunk) for item in self._items.query(run_key(run_id)["pk"], "CHUNK#")]
+
+    # --- sending
+
+    def intent(self) -> Intent | None:
+        """See `ports.Ledger`."""
+        item = self._items.get(INTENT)
+        return decode(item, Intent) if item is not None else None
+
+    def start_send(self, chunk: Chunk, intent: Intent) -> None:
+        """See `ports.Ledger`."""
+        self._items.apply_all(
+            [
+                Change(INTENT, encode(intent), when=ABSENT, kind="Put"),
+                Change(
+                    chunk_key(chunk.run_id, chunk.id),
+                    {"state": ChunkState.SENDING, "attempt": intent.attempt, "not_before": None},
+                    when="#state = :planned AND #attempt = :before",
+                    values={"planned": ChunkState.PLANNED, "before": intent.attempt - 1},
+                ),
+                Change(
+                    run_key(chunk.run_id),
+                    when="attribute_not_exists(#hold) AND #state = :open",
+                    values={"open": RunState.OPEN},
+                    kind="ConditionCheck",
+                ),
+            ]
+        )
+
+    def note_intent(self, intent: Intent, note: IntentNote, at: datetime) -> None:
+        """See `ports.Ledger`."""
+        self._change_intent(intent, note=note, noted_at=at)
+
+    def none_seen(self, intent: Intent, at: datetime) -> None:
+        """See `ports.Ledger`."""
+        self._change_intent(intent, none_seen_at=at)
+
+    def look_again(self, intent: Intent, at: datetime) -> None:
+        """See `ports.Ledger`."""
+        self._change_intent(intent, retry_at=at)
+
+    def _change_intent(self, intent: Intent, **sets: Any) -> None:
+        """Change the intent if it is still this one; somebody else's is left alone."""
+        try:
+            self._items.apply(Change(INTENT, _encoded(sets), when=_SAME_INTENT, values=_same_intent(intent)))
+        except Conflict:
+            return  # it was settled meanwhile: nothing is left to write down
+
+    def sent(self, intent: Intent, batch: BatchView, *, adopted: bool) -> None:
+        """See `ports.Ledger`."""
+        self._items.apply_all(
+            [
+                Change(INTENT, when=_SAME_INTENT, values=_same_intent(intent), kind="Delete"),
+                _settle(
+                    intent,
+                    state=ChunkState.SENT,
+                    batch_id=batch.id,
+                    adopted=adopted,
+                    sent_at=batch.created_at,
+                    error="",
+                ),
+                Change(batch_key(batch.id), {"run_id": intent.run_id, "chunk": intent.chunk}, when=ABSENT, kind="Put"),
+            ]
+        )
+
+    def not_sent(self, intent: Intent, *, not_before: datetime | None, error: str) -> None:
+        """See `ports.Ledger`."""
+        self._items.apply_all(
+            [
+                Change(INTENT, when=_SAME_INTENT, values=_same_intent(intent), kind="Delete"),
+                _settle(intent, state=ChunkState.PLANNED, not_before=not_before, error=error),
+            ]
+        )
+
+    def claimed(self, ids: Iterable[BatchId]) -> set[BatchId]:
+        """See `ports.Ledger`."""
+        found = self._items.get_many([batch_key(i) for i in dict.fromkeys(ids)])
+        return {BatchId(item["pk"].removeprefix("BATCH#")) for item in found}
+
+    # --- collecting
+
+    def ended(self, chunk: Chunk, batch: BatchView) -> None:
+        """See `ports.Ledger`."""
+        counts = dict(batch.request_counts)
+        self._change_chunk(
+            chunk, ChunkState.SENT, None, state=ChunkState.ENDED, ended_at=batch.ended_at, request_counts=counts
+        )
+
+    def take(self, chunk: Chunk, worker: Worker, now: datetime) -> Chunk | None:
+        """See `ports.Ledger`."""
+        free = "#state = :was AND (attribute_not_exists(#worker) OR #worker.#until <= :now)"
+        values = {"was": chunk.state, "now": timestamp(now)}
+        key = chunk_key(chunk.run_id, chunk.id)
+        try:
+            self._items.apply(Change(key, {"worker": encode(worker)}, when=free, values=values))
+        except Conflict:
+            return None
+        return decode(self._must(key), Chunk)
+
+    def archived(self, chunk: Chunk, worker: Worker, archive: Archive) -> Chunk:
+        """See `ports.Ledger`."""
+        return self._change_chunk(
+            chunk, ChunkState.ENDED, worker, state=ChunkState.ARCHIVED, archive=archive, failures=0, error=""
+        )
+
+    def applied(self, chunk: Chunk, worker: Worker, offset: int, tally: Tally) -> Chunk:
+        """See `ports.Ledger`."""
+        when, values = "#applied = :from", {"from": chunk.applied}
+        return self._change_chunk(chunk, ChunkState.ARCHIVED, worker, when, values, applied=offset, tally=tally)
+
+    def collected(self, chunk: Chunk, worker: Worker) -> None:
+        """See `ports.Ledger`."""
+        when = "#applied = #archive.#size"
+        self._change_chunk(chunk, ChunkState.ARCHIVED, worker, when, state=ChunkState.COLLECTED, worker=None, error="")
+
+    def let_go(self, chunk: Chunk, worker: Worker) -> None:
+        """See `ports.Ledger`."""
+        self._change_chunk(chunk, chunk.state, worker, worker=None)
+
+    def failed(self, chunk: Chunk, *, not_before: datetime, error: str) -> None:
+        """See `ports.Ledger`."""
+        self._change_chunk(
+            chunk,
+            chunk.state,
+            chunk.worker,
+            failures=chunk.failures + 1,
+            not_before=not_before,
+            error=error,
+            worker=None,
+        )
+
+    def disown(self, chunk: Chunk, worker: Worker, intent: Intent) -> None:
+        """See `ports.Ledger`."""
+        if chunk.batch_id is None:
+            message = f"{chunk.run_id} {chunk.id} has no batch to disown."
+            raise Conflict(message)
+        self._items.apply_all(
+            [
+                Change(INTENT, encode(intent), when=ABSENT, kind="Put"),
+                self._chunk_change(
+                    chunk,
+                    ChunkState.ENDED,
+                    worker,
+                    state=ChunkState.SENDING,
+                    batch_id=None,
+                    worker=None,
+                    ended_at=None,
+                    request_counts={},
+                    adopted=False,
+                ),
+                Change(
+                    batch_key(chunk.batch_id), {"foreign": True}, when="#chunk = :chunk", values={"chunk": chunk.id}
+                ),
+            ]
+        )
+
+    def _change_chunk(self, *args: Any, **sets: Any) -> Chunk:
+        change = self._chunk_change(*args, **sets)
+        self._items.apply(change)
+        return decode(self._must(change.key), Chunk)
+
+    def _chunk_change(
+        self,
+        chunk: Chunk,
+        was: ChunkState,
+        owner: Worker | None,
+        when: str = "",
+        values: dict[str, Any] | None = None,
+        **sets: Any,
+    ) -> Change:  # the positional ones are the guard, the named ones what is set
+        """Guard a change of a chunk by its state, its attempt, and the worker that has it."""
+        guard = "#state = :was AND #attempt = :attempt"
+        values = {**(values or {}), "was": was, "attempt": chunk.attempt}
+        if owner is not None:
+            guard += " AND #worker.#id = :owner"
+            values["owner"] = owner.id
+        when = f"{guard} AND {when}" if when else guard
+        return Change(chunk_key(chunk.run_id, chunk.id), _encoded(sets), when=when, values=values)
+
+    def _must(self, key: Key) -> Item:
+        item = self._items.get(key)
+        if item is None:
+            message = f"{key['pk']}/{key['sk']} is gone from table {self._table}."
+            raise Conflict(message)
+        return item
+
+
+_SAME_INTENT = "#run_id = :run AND #chunk = :chunk AND #attempt = :attempt AND #owner = :owner"
+
+
+def _same_intent(intent: Intent) -> dict[str, Any]:
+    return {"run": intent.run_id, "chunk": intent.chunk, "attempt": intent.attempt, "owner": intent.owner}
+
+
+def _settle(intent: Intent, **sets: Any) -> Change:
+    """Move the chunk of an intent out of SENDING, if it is still in this attempt."""
+    return Change(
+        chunk_key(intent.run_id, intent.chunk),
+        _encoded(sets),
+        when="#state = :sending AND #attempt = :attempt",
+        values={"sending": ChunkState.SENDING, "attempt": intent.attempt},
+    )
+
+
+def _encoded(sets: dict[str, Any]) -> dict[str, Any]:
+    return {k: None if v is None else encode(v) for k, v in sets.items()}

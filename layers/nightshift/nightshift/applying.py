@@ -1,0 +1,180 @@
+"""Applying: from an archive to output files and tickets, block by block, resumable at each.
+
+A block is a function of the archive's bytes: done again after a crash, it writes the same objects, and its ticket
+updates are no-ops. The checkpoint and the counts move together, so nothing is counted twice.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, BinaryIO
+
+import msgspec
+
+from nightshift import run_files
+from nightshift.answers import answer_reader
+from nightshift.errors import Conflict, ResultsIncomplete
+from nightshift.job import Job
+from nightshift.model import Archive, Chunk, Outcome, RowClass, Run, Tally, Worker
+from nightshift.outcomes import custom_id_of, outcomes, tally
+from nightshift.ports import Clock, Ledger, Outputs, Tickets, TicketUpdate
+from nightshift.run_files import Part
+
+LINES = 2000
+"""Lines of a block: 20 ticket transactions, and well under a second to repeat."""
+
+BLOCK = 8 * 1024 * 1024
+"""Bytes after which a block takes no further line: long answers do not fill the memory."""
+
+INLINE = 32 * 1024
+"""Bytes of an answer's JSON that go onto the ticket; a longer one stays in S3, with a pointer in its place. An item may
+have 400 KB, is billed by the KB, and belongs to somebody else."""
+
+
+class _Planned(msgspec.Struct):
+    """A line of `plan/<chunk>.ids`: what is needed here of model.PlannedRow."""
+
+    custom_id: str
+    id: str
+    file: int
+    digest: str
+    carry: msgspec.Raw = msgspec.Raw(b"{}")
+    """Undecoded: carried numbers keep every digit."""
+
+
+_PLANNED = msgspec.json.Decoder(_Planned)
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(slots=True)
+class _Block:
+    """What becomes of one block of the archive."""
+
+    output: list[bytes] = field(default_factory=list)
+    failed: list[bytes] = field(default_factory=list)
+    retry: list[bytes] = field(default_factory=list)
+    updates: list[TicketUpdate] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Applier:
+    """Applies the archives of one run."""
+
+    ledger: Ledger
+    outputs: Outputs
+    tickets: Tickets
+    clock: Clock
+    run: Run
+    job: Job
+
+    def apply(self, chunk: Chunk, worker: Worker, *, stop_at: datetime) -> Chunk:
+        """Apply an archived chunk from its checkpoint on.
+
+        Returns:
+            The chunk as it now is: applied to its archive's end, unless time was up.
+
+        Raises:
+            Conflict: the chunk is another worker's by now.
+            TicketsRefused: see ports.Tickets; the block is not checkpointed.
+        """
+        archive = chunk.archive
+        if archive is None:
+            raise Conflict(f"chunk {chunk.id} has no archive")
+        if chunk.applied == archive.size:
+            return chunk
+        planned = _planned(self.outputs, chunk)
+        with self.outputs.open(archive.key, chunk.applied) as stream:
+            while chunk.applied < archive.size and self.clock() < stop_at:
+                lines = _next_lines(stream, archive, chunk.applied)
+                counted = self._apply_lines(chunk, lines, planned)
+                chunk = self.ledger.applied(chunk, worker, chunk.applied + len(lines), chunk.tally + counted)
+        return chunk
+
+    def _apply_lines(self, chunk: Chunk, lines: bytes, planned: Mapping[str, bytes]) -> Tally:
+        found = list(outcomes(lines, answer_reader(self.job.output)))
+        last = chunk.generation >= self.run.max_generations
+        block = self._sort(chunk, found, planned, last=last)
+        for part, rows in ((Part.OUTPUT, block.output), (Part.FAILED, block.failed), (Part.RETRY, block.retry)):
+            if rows:
+                self.outputs.put(run_files.part(chunk.run_id, part, chunk.id, chunk.applied), b"".join(rows))
+        written, unchanged = 0, 0
+        if self.job.output.table is not None and block.updates:
+            written, unchanged = self.tickets.write(self.job.output.table.key, block.updates)
+        return replace(tally(found, last=last), tickets_written=written, tickets_unchanged=unchanged)
+
+    def _sort(self, chunk: Chunk, found: Sequence[Outcome], planned: Mapping[str, bytes], *, last: bool) -> _Block:
+        """Write each outcome's line for the file it belongs to, and its ticket update where it has an answer."""
+        block = _Block()
+        now = _stamp(self.clock())
+        address = self.outputs.uri(run_files.part(chunk.run_id, Part.OUTPUT, chunk.id, chunk.applied))
+        for outcome in found:
+            row = _PLANNED.decode(planned[outcome.custom_id])
+            if outcome.row_class is RowClass.ANSWERED:
+                answer = _encode(outcome.answer)
+                block.output.append(_answered_line(row, outcome, answer))
+                inline = outcome.answer if len(answer) <= INLINE else _pointer(address, outcome, answer)
+                block.updates.append(self._update(chunk, row, inline, now))
+            elif outcome.retryable and not last:
+                block.retry.append(_retry_line(row, outcome))
+            else:
+                block.failed.append(_failed_line(row, outcome))
+        return block
+
+    def _update(self, chunk: Chunk, row: _Planned, answer: Any, now: str) -> TicketUpdate:
+        stamps = {"nightshift_run": chunk.run_id, "nightshift_row": row.digest, "nightshift_at": now}
+        attribute = {self.job.output.table.attribute: answer} if self.job.output.table else {}
+        modified = _stamp(self.run.inputs[row.file].last_modified)
+        order = f"{modified}|{_stamp(self.run.created)}|{chunk.run_id}|g{chunk.generation}"
+        return TicketUpdate(row.id, attribute | stamps, order)
+
+
+def _planned(outputs: Outputs, chunk: Chunk) -> dict[str, bytes]:
+    """Return custom_id → PlannedRow line: undecoded, a hundred thousand of them take 35 MB."""
+    with outputs.open(run_files.ids(chunk.run_id, chunk.id)) as lines:
+        return {name: line for line in lines if (name := custom_id_of(line)) is not None}
+
+
+def _next_lines(stream: BinaryIO, archive: Archive, offset: int) -> bytes:
+    lines: list[bytes] = []
+    size = 0
+    while len(lines) < LINES and size < BLOCK and (line := stream.readline()):
+        lines.append(line)
+        size += len(line)
+    if not lines:
+        raise ResultsIncomplete(f"{archive.key} ends at byte {offset} of {archive.size}")
+    return b"".join(lines)
+
+
+def _answered_line(row: _Planned, outcome: Outcome, answer: bytes) -> bytes:
+    line = {
+        "id": row.id,
+        "class": outcome.row_class,
+        "custom_id": row.custom_id,
+        "answer": msgspec.Raw(answer),
+        "usage": outcome.usage,
+    }
+    return _line(line if bytes(row.carry) == b"{}" else line | {"carry": row.carry})
+
+
+def _failed_line(row: _Planned, outcome: Outcome) -> bytes:
+    line = {"id": row.id, "class": outcome.row_class, "custom_id": row.custom_id, "reason": outcome.reason}
+    return _line(line | {"usage": outcome.usage} if outcome.usage else line)
+
+
+def _retry_line(row: _Planned, outcome: Outcome) -> bytes:
+    line = {"custom_id": row.custom_id, "id": row.id, "class": outcome.row_class, "reason": outcome.reason}
+    return _line(line)
+
+
+def _line(value: Mapping[str, Any]) -> bytes:
+    return _encode(value) + b"\n"
+
+
+def _pointer(address: str, outcome: Outcome, answer: bytes) -> dict[str, Any]:
+    """Stand in for a long answer: the object that has it, the `custom_id` of its line, and its bytes as JSON."""
+    return {"s3": address, "custom_id": outcome.custom_id, "bytes": len(answer)}
+
+
+def _stamp(moment: datetime) -> str:
+    """Write a moment so that texts sort as moments do."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")

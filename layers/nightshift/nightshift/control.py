@@ -1,0 +1,68 @@
+"""What a person does to a run: hold it, and let it go on. The command line calls this with their own credentials."""
+
+from dataclasses import dataclass
+
+from nightshift import run_files
+from nightshift.errors import Conflict
+from nightshift.job import parse_job
+from nightshift.model import ChunkState, Hold, HoldCode, Run, RunId, RunState
+from nightshift.ports import Clock, Executions, Inputs, Ledger, Outputs
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Holds and resumes runs."""
+
+    ledger: Ledger
+    inputs: Inputs
+    outputs: Outputs
+    executions: Executions
+    clock: Clock
+
+    def hold(self, run_id: RunId, reason: str) -> bool:
+        """Hold a run: nothing more is sent, what is in flight is collected. False where it is held or done.
+
+        Raises:
+            RunNotFound: no such run.
+        """
+        self.ledger.run(run_id)
+        return self.ledger.hold(run_id, Hold(HoldCode.BY_HAND, reason, self.clock()))
+
+    def resume(self, run_id: RunId, *, approve: bool = False) -> Run:
+        """Let a run go on: lift its hold, and start the next execution of its loop.
+
+        A run that has sent nothing takes the newest version of its job file, and is planned again where that changed.
+
+        Args:
+            run_id: the run.
+            approve: go on in spite of the reason it was held for (same rows, too many rejects, too many rows).
+
+        Raises:
+            RunNotFound: no such run.
+            BadJob: the job file still cannot be used.
+            Conflict: the run is done.
+        """
+        run = self.ledger.run(run_id)
+        if run.state is RunState.DONE:
+            message = f"Run {run_id} is done; there is nothing to resume."
+            raise Conflict(message)
+        if run.hold is not None:
+            self._take_newest_job(run)
+            run = self.ledger.release(run, approve=run.hold.code if approve else None)
+        self.ledger.next_execution(run_id, run.execution + 1)
+        run = self.ledger.run(run_id)
+        self.executions.start(run_id, run.execution)
+        return run
+
+    def _take_newest_job(self, run: Run) -> None:
+        """Pin the newest job file and forget the plan, if nothing was sent and the file is another one."""
+        chunks = self.ledger.chunks(run.run_id)
+        if any(c.state is not ChunkState.PLANNED or c.attempt for c in chunks):
+            return
+        ref, text = self.inputs.job(run.job.name)
+        parse_job(text, name=ref.name, key=ref.key, today=self.clock().date())
+        if ref == run.job:
+            return
+        for part in ("plan/", "rejects/"):
+            self.outputs.clear(f"{run_files.home(run.run_id)}{part}")
+        self.ledger.replan(run, ref)

@@ -1,0 +1,157 @@
+"""What comes next for a run: one pure function over what the ledger says. Everything else is doing."""
+
+import hashlib
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from nightshift.model import Chunk, ChunkState, Intent, IntentNote, Run, RunState, Step, StepKind
+
+MAX_WORKERS = 8
+"""Collectors side by side: the state machine's inline Map allows 40, a fresh on-demand table feeds about this many."""
+
+GRACE_HTTP = timedelta(minutes=2)
+"""After an HTTP answer that said error: the server knows already what it did."""
+
+GRACE_LOST = timedelta(minutes=15)
+"""After a lost connection, or a sender that died: a batch has this long to become visible."""
+
+FRUITLESS_LIMIT = 10
+"""Steps in a row that changed nothing before the run is held, and tried no further even to collect."""
+
+SECOND_READ = timedelta(minutes=1)
+"""Between the two reads that must both find nothing before a create counts as not done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How often the loop looks, from the template's parameters."""
+
+    poll_min_seconds: int
+    poll_max_seconds: int
+    poll_percent: float
+    """Wait this share of the time since the run last changed."""
+    max_turns: int
+    """Turns of one execution before it hands over: 9 history events each, 25,000 is Step Functions' limit."""
+
+
+def settles_at(intent: Intent) -> datetime:
+    """Return when reconciliation may next decide about a create whose outcome is not known."""
+    if intent.none_seen_at is not None:
+        due = intent.none_seen_at + SECOND_READ
+    elif intent.note is not None and intent.noted_at is not None:
+        due = intent.noted_at + (GRACE_HTTP if intent.note is IntentNote.HTTP_ERROR else GRACE_LOST)
+    else:
+        due = intent.deadline + GRACE_LOST
+    return max(due, intent.retry_at) if intent.retry_at is not None else due
+
+
+def fingerprint(run: Run, chunks: Iterable[Chunk]) -> str:
+    """Digest everything about a run that a step can change, bookkeeping of the loop left out."""
+    seen = [(run.state, run.planned, run.generation, run.hold and run.hold.code, run.approved)]
+    seen += [
+        (c.id, c.state, c.attempt, c.not_before, c.failures, c.applied, sorted(c.request_counts.items()))  # type: ignore[misc]
+        for c in chunks
+    ]
+    return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
+
+
+def collectable(chunk: Chunk, now: datetime) -> bool:
+    """Tell whether a worker may take the chunk now."""
+    return (
+        chunk.state in {ChunkState.ENDED, ChunkState.ARCHIVED}
+        and (chunk.not_before is None or chunk.not_before <= now)
+        and (chunk.worker is None or chunk.worker.until <= now)
+    )
+
+
+def sendable(chunk: Chunk, run: Run, now: datetime) -> bool:
+    """Tell whether the chunk may be sent now."""
+    return (
+        chunk.state is ChunkState.PLANNED
+        and chunk.generation <= run.generation
+        and (chunk.not_before is None or chunk.not_before <= now)
+    )
+
+
+def next_generation_due(run: Run, chunks: Sequence[Chunk]) -> bool:
+    """Tell whether the run's whole generation is collected and left rows that may be asked again."""
+    current = [c for c in chunks if c.generation == run.generation]
+    return (
+        run.planned
+        and run.generation < run.max_generations
+        and all(c.state is ChunkState.COLLECTED for c in chunks if c.generation <= run.generation)
+        and any(c.tally.retryable for c in current)
+    )
+
+
+def next_step(run: Run, chunks: Sequence[Chunk], intent: Intent | None, now: datetime, policy: Policy) -> Step:
+    """Decide one turn of the loop.
+
+    Args:
+        run: as the ledger has it.
+        chunks: all chunks of the run; those of a generation that has not begun are left alone.
+        intent: the create that may be under way in this stack, whichever run's it is.
+        now: the present moment.
+        policy: how often to look.
+    """
+    if run.state is RunState.DONE:
+        return Step(StepKind.DONE, reason="every row is accounted for")
+    if run.hold is not None and run.fruitless >= FRUITLESS_LIMIT:
+        return Step(StepKind.HELD, reason="steps changed nothing, so nothing is tried until a person says so")
+    chunks = [c for c in chunks if c.generation <= run.generation]
+    if reason := _submit_reason(run, chunks, intent, now):
+        return Step(StepKind.SUBMIT, reason=reason)
+    if ready := sum(collectable(c, now) for c in chunks):
+        return Step(StepKind.COLLECT, workers=min(MAX_WORKERS, ready), reason=f"{ready} batches to collect")
+    if _unfinished(run, chunks, now):
+        return _wait(run, chunks, intent, now, policy)
+    if run.reported != fingerprint(run, chunks):
+        return Step(StepKind.REPORT, reason="nothing is in flight")
+    if run.hold is not None:
+        return Step(StepKind.HELD, reason=run.hold.code)
+    return _wait(run, chunks, intent, now, policy)
+
+
+def _submit_reason(run: Run, chunks: Sequence[Chunk], intent: Intent | None, now: datetime) -> str:
+    """Say why submit has something to do now; empty where it has not."""
+    if run.working_until is not None and run.working_until > now:
+        return ""  # a submit outside the machine is at it
+    concerned = any(c.state is ChunkState.SENDING for c in chunks)
+    if run.hold is None:
+        if not run.planned:
+            return "the plan is not finished"
+        if next_generation_due(run, chunks):
+            return "rows that failed retryably can be asked again"
+        sending = any(sendable(c, run, now) for c in chunks)
+        if sending and intent is None:
+            return "chunks are planned and not sent"
+        concerned = concerned or sending
+    if concerned and intent is not None and settles_at(intent) <= now:
+        return "a create whose outcome is not known can be settled"
+    return ""
+
+
+def _unfinished(run: Run, chunks: Sequence[Chunk], now: datetime) -> bool:
+    """Tell whether something is still to come without a person."""
+    moving = {ChunkState.SENDING, ChunkState.SENT, ChunkState.ENDED, ChunkState.ARCHIVED}
+    if any(c.state in moving for c in chunks):
+        return True
+    if run.hold is not None:
+        return False
+    working = run.working_until is not None and run.working_until > now
+    return working or not run.planned or any(c.state is ChunkState.PLANNED for c in chunks)
+
+
+def _wait(run: Run, chunks: Sequence[Chunk], intent: Intent | None, now: datetime, policy: Policy) -> Step:
+    """Wait a share of the time since the last change, but no longer than to the next thing that is due."""
+    since = (now - (run.changed_at or run.created)).total_seconds()
+    seconds = min(max(since * policy.poll_percent / 100, policy.poll_min_seconds), policy.poll_max_seconds)
+    due = [c.not_before for c in chunks if c.not_before is not None and c.state is not ChunkState.COLLECTED]
+    due += [c.worker.until for c in chunks if c.worker is not None]
+    due += [settles_at(intent)] if intent is not None else []
+    due += [run.working_until] if run.working_until is not None else []
+    seconds = min([seconds, *((d - now).total_seconds() for d in due if d > now)])
+    in_flight = sum(c.state is ChunkState.SENT for c in chunks)
+    return Step(StepKind.WAIT, wait_seconds=max(1, math.ceil(seconds)), reason=f"{in_flight} batches in flight")

@@ -1,0 +1,77 @@
+"""The codes of everything that can be wrong with an input, and one sentence of help for each.
+
+A code is a contract: reject files and messages carry it, and docs/ is generated from it.
+"""
+
+from enum import StrEnum
+from typing import Self
+
+
+class InputCode(StrEnum):
+    """What is wrong with a file, or with one of its rows."""
+
+    help: str
+    """What happened and what to do, for the person who sent the file."""
+
+    def __new__(cls, code: str, help_: str) -> Self:
+        """Make a member that is its code and carries its help."""
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.help = help_
+        return member
+
+    # --- the whole file
+    EMPTY_FILE = "EMPTY_FILE", "The file has no bytes: upload it again."
+    NO_ROWS = "NO_ROWS", "The file has no rows below its header, or only blank lines."
+    NOT_UTF8 = "NOT_UTF8", "The file is UTF-16 or UTF-32: save it as UTF-8."
+    BAD_NEWLINES = "BAD_NEWLINES", "The lines end in a lone CR, as on old Macs: save the file with LF or CRLF."
+    NOT_JSONL = "NOT_JSONL", "The file is one JSON document: write one object per line (`jq -c '.[]'`)."
+    LINE_TOO_LONG = "LINE_TOO_LONG", "A line is longer than 16 MB: a newline is missing somewhere before that."
+    BAD_HEADER = "BAD_HEADER", "The first line does not name the columns that the job needs, separated by commas."
+    DUPLICATE_HEADER = "DUPLICATE_HEADER", "Two columns have the same name: rename one."
+    UNTERMINATED_QUOTE = (
+        "UNTERMINATED_QUOTE",
+        "A quoted field never ends: close its quote, and double quotes inside it.",
+    )
+    GZIP_TRUNCATED = "GZIP_TRUNCATED", "The gzip file ends too early: upload it again."
+    GZIP_CORRUPT = "GZIP_CORRUPT", "The gzip file is damaged, or has something else behind its end: compress it again."
+    GZIP_BOMB = "GZIP_BOMB", "The file unpacks to more than 200 times its size, or more than 10 GB: split it."
+    UNSUPPORTED_TYPE = "UNSUPPORTED_TYPE", "This is not a text file: send JSONL or CSV, as it is or gzipped once."
+    GONE = "GONE", "The object was deleted before it was read: upload it again."
+    ARCHIVED = "ARCHIVED", "The object is in an archive storage class: restore it, and upload it again."
+    ACCESS_DENIED = "ACCESS_DENIED", "The function may not read the object: check the bucket's and the key's policies."
+
+    # --- one row
+    INVALID_UTF8 = "INVALID_UTF8", "The row has bytes that are not UTF-8: its source was another encoding."
+    BOM_INSIDE = "BOM_INSIDE", "A byte order mark stands inside the row: files were joined without removing it."
+    LONE_SURROGATE = "LONE_SURROGATE", "The row has half of a surrogate pair, which is no character: repair the escape."
+    NUL_IN_TEXT = "NUL_IN_TEXT", "The row has a NUL character in a text that the job uses: remove it."
+    CONTROL_CHAR = "CONTROL_CHAR", "A raw control character stands inside a JSON string: escape it."
+    BAD_JSON = "BAD_JSON", "The line is not JSON."
+    EXTRA_DATA = "EXTRA_DATA", "Something follows the object on its line: write one object per line."
+    NOT_OBJECT = "NOT_OBJECT", "The line is JSON, but not an object."
+    DUPLICATE_KEY = "DUPLICATE_KEY", "An object has the same key twice, so one value would be lost."
+    NON_FINITE = "NON_FINITE", "NaN and infinity are not JSON."
+    NUMBER_TOO_LONG = "NUMBER_TOO_LONG", "A number has more than 4,300 digits: send it as a text."
+    TOO_DEEP = "TOO_DEEP", "The row is nested too deeply."
+    MISSING_ID = "MISSING_ID", "The row has no id, or an empty one."
+    BAD_ID = "BAD_ID", "The id has control, zero-width or direction characters."
+    ID_TOO_LONG = "ID_TOO_LONG", "The id has more than 256 characters."
+    BAD_TYPE = "BAD_TYPE", "A column that the job uses has a value of a type that it cannot use."
+    EMPTY_BODY = "EMPTY_BODY", "A column that the prompt needs is missing, empty or blank."
+    TOO_LARGE = "TOO_LARGE", "A column is longer than `limits.max_text_bytes`."
+    FIELD_COUNT = "FIELD_COUNT", "The row has more or fewer fields than the header."
+    BAD_QUOTE = "BAD_QUOTE", "Text follows a closing quote: double the quotes inside quoted fields."
+    NOT_RENDERED = "NOT_RENDERED", "The prompt's template failed with this row."
+    DUPLICATE_ROW = "DUPLICATE_ROW", "The same id with the same content came before: the first one counts."
+    ID_CONFLICT = "ID_CONFLICT", "The same id came before with other content: the first one counts."
+
+
+class RowFault(Exception):
+    """Why a row is rejected. `detail` never holds the row's text."""
+
+    def __init__(self, code: InputCode, detail: str = "") -> None:
+        """Reject the row that is being read."""
+        super().__init__(code, detail)
+        self.code = code
+        self.detail = detail or code.help

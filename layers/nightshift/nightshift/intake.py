@@ -1,0 +1,124 @@
+"""From an event to runs: the one function that starts them, for every way in.
+
+Runs for unclaimed versions of jobs that are due: an upload starts its own, a night takes all that lies there.
+"""
+
+import hashlib
+from base64 import b32encode
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from nightshift.errors import BadInput, BadJob, Conflict
+from nightshift.job import Job, parse_job
+from nightshift.model import Hold, HoldCode, InputRef, JobRef, Run, RunId
+from nightshift.ports import Clock, Executions, Inputs, Ledger
+from nightshift.trigger import ByHand, Night, Uploaded
+
+INPUTS_PER_RUN = 99
+"""The run and its inputs' claims are one DynamoDB transaction, of at most 100 items; more files start a further run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A run that an event stands for."""
+
+    run: Run
+    fresh: bool
+    """False where an earlier delivery of the event made it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Something that an event named and that starts nothing, with the reason."""
+
+    what: str
+    reason: str
+
+
+type Due = Uploaded | ByHand | Night
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Opens runs."""
+
+    ledger: Ledger
+    inputs: Inputs
+    executions: Executions
+    clock: Clock
+
+    def open(self, due: Due, *, owner: str, working_until: datetime) -> Iterator[Opened | Skipped]:
+        """Open the runs of an event: record first, then the execution; nothing is spent before both exist."""
+        for run in self._night(due) if isinstance(due, Night) else self._one(due):
+            if isinstance(run, Skipped):
+                yield run
+                continue
+            run = replace(run, opened_by=owner, working_until=None if run.hold else working_until)  # noqa: PLW2901
+            try:
+                fresh = self.ledger.create_run(run)
+            except Conflict:
+                yield Skipped(run.run_id, "another run has its input already")
+                continue
+            known = run if fresh else self.ledger.run(run.run_id)
+            self.executions.start(known.run_id, known.execution)
+            yield Opened(known, fresh)
+
+    def _one(self, due: Uploaded | ByHand) -> Iterator[Run | Skipped]:
+        by_hand = isinstance(due, ByHand)
+        try:
+            ref = self.inputs.pin(due.key, due.version_id)
+            job_ref, text = self.inputs.job(due.job)
+        except (BadInput, BadJob) as error:
+            yield Skipped(due.key, str(error))
+            return
+        job = self._parsed(job_ref, text)
+        if isinstance(job, Job) and job.schedule == "nightly" and not by_hand:
+            yield Skipped(due.key, f"{job_ref.key} says nightly: the file waits for the night")
+            return
+        seed = f"{ref.bucket}/{ref.key}#{ref.version_id}"
+        trigger = "by hand" if by_hand else "upload"
+        yield self._run(job_ref, job, (ref,), _run_id(due.job, ref.last_modified, seed), trigger)
+
+    def _night(self, due: Night) -> Iterator[Run | Skipped]:
+        for name in self.inputs.jobs():
+            refs = self.ledger.unclaimed(self.inputs.newest(f"inbox/{name}/"))
+            if not refs:
+                continue
+            job_ref, text = self.inputs.job(name)
+            job = self._parsed(job_ref, text)
+            nightly = not isinstance(job, Job) or job.schedule == "nightly"
+            for start in range(0, len(refs), INPUTS_PER_RUN if nightly else 1):
+                batch = refs[start : start + (INPUTS_PER_RUN if nightly else 1)]
+                if nightly:
+                    seed = f"{name}@{due.scheduled_at.isoformat()}/{start}"
+                    run_id = _run_id(name, due.scheduled_at, seed)
+                else:  # its upload event was lost: the run is the one that the event would have started
+                    (ref,) = batch
+                    run_id = _run_id(name, ref.last_modified, f"{ref.bucket}/{ref.key}#{ref.version_id}")
+                yield self._run(job_ref, job, batch, run_id, "nightly" if nightly else "upload")
+
+    def _parsed(self, ref: JobRef, text: bytes) -> Job | BadJob:
+        """Parse the job; a job that cannot be used still gets its run, held, so that its file is not forgotten."""
+        try:
+            return parse_job(text, name=ref.name, key=ref.key, today=self.clock().date())
+        except BadJob as error:
+            return error
+
+    def _run(
+        self,
+        job_ref: JobRef,
+        job: Job | BadJob,
+        inputs: Sequence[InputRef],
+        run_id: RunId,
+        trigger: str,
+    ) -> Run:
+        now = self.clock()
+        hold = Hold(HoldCode.BAD_JOB, str(job), now) if isinstance(job, BadJob) else None
+        return Run(run_id, job_ref, tuple(inputs), created=now, trigger=trigger, hold=hold)
+
+
+def _run_id(job: str, day: datetime, seed: str) -> RunId:
+    """Name a run after what triggered it, so that a second delivery of the event finds the first one's run."""
+    digest = b32encode(hashlib.sha256(seed.encode()).digest()[:5]).decode().lower()
+    return RunId(f"{job}-{day:%Y%m%d}-{digest}")

@@ -1,0 +1,157 @@
+"""A job: what to ask for each row. The model of `jobs/<name>.yaml`, and its JSON Schema (`python -m nightshift.job`).
+
+What the API would refuse row by row is refused here (api_rules.py), before anything costs money.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import date
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+
+from nightshift import api_rules
+from nightshift.errors import BadJob
+from nightshift.job_sections import Batch, Budget, Cache, Input, Limits, Output, Retry, Section, Thinking
+from nightshift.model import JOB_NAME
+from nightshift.prompt import Prompt
+from nightshift.yaml_lines import Document, Path, YamlError, load
+
+MAX_FILE = 1_000_000
+"""Bytes of a job file: a system prompt of 200,000 tokens fits."""
+
+__all__ = ["Batch", "Cache", "Input", "Job", "Limits", "Output", "Retry", "json_schema", "parse_job"]
+
+LATER = frozenset({"pilot", "verify", "skip", "limits.max_usd", "limits.max_usd_month"})
+"""Fields that a coming version reads. Refused until then: a limit that is silently not kept is worse than none."""
+
+
+class Job(Section):
+    """What to ask for each row."""
+
+    job: Annotated[str, StringConstraints(pattern=f"^{JOB_NAME}$")]
+    """The job's name: that of its file."""
+    input: Input
+    model: str = "claude-haiku-5-5"
+    max_tokens: int = Field(ge=1, le=api_rules.MAX_TOKENS)
+    """The longest answer, in tokens; thinking counts."""
+    thinking: Thinking = "disabled"
+    system: str = ""
+    """What all rows share; the cache breakpoint stands at its end."""
+    prompt: str
+    """What is asked for a row: a Jinja template over its columns."""
+    params: dict[str, Any] = Field(default_factory=dict)
+    """Anything else that a Messages request takes in a batch."""
+    output: Output
+    cache: Cache = Cache()
+    batch: Batch = Batch()
+    limits: Limits = Limits()
+    retry: Retry = Retry()
+    schedule: Literal["nightly", "upload"] = "nightly"
+    """When a run starts: once a night over all that lies there, or once per uploaded file."""
+
+    @field_validator("prompt")
+    @classmethod
+    def _prompt_compiles(cls, prompt: str) -> str:
+        Prompt(prompt)
+        return prompt
+
+    @cached_property
+    def variables(self) -> frozenset[str]:
+        """The columns that the prompt uses: a row's body."""
+        return Prompt(self.prompt).variables
+
+    @cached_property
+    def required(self) -> frozenset[str]:
+        """The columns that a row must have and that must not be empty."""
+        return self.variables - set(self.input.optional)
+
+
+def parse_job(text: bytes, *, name: str, key: str, today: date | None = None) -> Job:
+    """Read a job file.
+
+    Args:
+        text: the file.
+        name: the job it must hold.
+        key: what messages call the file.
+        today: the day it is to be used; None for a job that was accepted already, whose model is not judged again.
+
+    Raises:
+        BadJob: it cannot be used; one line for each reason, `<key>:<line>: <reason>`.
+    """
+    if len(text) > MAX_FILE:
+        raise BadJob(f"{key}:1: longer than {MAX_FILE:,} bytes")
+    try:
+        document = load(text)
+    except YamlError as error:
+        raise BadJob(f"{key}:{error.line}: {error}") from None
+    try:
+        job = Job.model_validate(document.data)
+    except ValidationError as error:
+        raise _bad_job(key, document, (_problem(each) for each in error.errors(include_url=False))) from None
+    if problems := list(_problems(job, name, today)):
+        raise _bad_job(key, document, iter(problems))
+    return job
+
+
+def _bad_job(key: str, document: Document, problems: Iterator[api_rules.Problem]) -> BadJob:
+    placed = sorted({(document.line(path), ".".join(map(str, path)), reason) for path, reason in problems})
+    return BadJob("\n".join(f"{key}:{line}: {path}: {reason}" for line, path, reason in placed))
+
+
+def _problems(job: Job, name: str, today: date | None) -> Iterator[api_rules.Problem]:
+    """Yield what is wrong with a well-formed job."""
+    if job.job != name:
+        yield ("job",), f"the file is named {name}, so this must be `job: {name}`"
+    if reason := api_rules.model_problem(job.model, today):
+        yield ("model",), reason
+    budget = job.thinking.budget_tokens if isinstance(job.thinking, Budget) else None
+    if reason := api_rules.thinking_problem(job.model, budget, job.max_tokens):
+        yield ("thinking",), reason
+    yield from api_rules.params_problems(job.params, formatted=job.output.text is None)
+    if job.output.json_schema is not None:
+        if job.output.json_schema.get("type") != "object":
+            yield ("output", "schema"), "must describe an object: `type: object`"
+        yield from api_rules.schema_problems(job.output.json_schema, ("output", "schema"))
+    for index, column in enumerate(job.input.optional):
+        if column not in job.variables:
+            yield ("input", "optional", index), f"the prompt does not use `{column}`"
+
+
+def _problem(error: ErrorDetails) -> api_rules.Problem:
+    """Put one of pydantic's errors into words; never the value that it is about."""
+    path: Path = tuple(step for step in error["loc"] if step not in {"word", "budget"})
+    match error["type"]:
+        case "missing":
+            reason = "is missing"
+        case "extra_forbidden":
+            reason = _unknown_field(path)
+        case "string_type":
+            reason = "must be a text; put it in quotes (YAML reads yes, off, 12 and dates as something else)"
+        case _:
+            reason = error["msg"].removeprefix("Value error, ")
+    return path, reason
+
+
+def _unknown_field(path: Path) -> str:
+    """Say what to do about a field that a job does not have."""
+    name = str(path[-1])
+    if ".".join(map(str, path)) in LATER:
+        return "not supported by this version: delete it, or wait for the version that keeps it"
+    if name in api_rules.REFUSED:
+        return f"{api_rules.REFUSED[name]}: delete the line"
+    if name in api_rules.PASSED:
+        return "belongs below `params:`"
+    return "no such field: docs/job.schema.json has those there are"
+
+
+def json_schema() -> Mapping[str, Any]:
+    """Return the JSON Schema of a job file, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Job.model_json_schema()}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,412 @@
+"""The nouns of nightshift, each in one sense (docs/architecture.md), as frozen values.
+
+Times are aware UTC datetimes. Sizes are bytes. Money is not here: see money.py.
+"""
+
+import hashlib
+from base64 import b32encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NewType
+
+RunId = NewType("RunId", str)
+"""`<job>-<yyyymmdd>-<8 of [a-z2-7]>`: at most 68 characters; with `-c0001` an execution's name (at most 80)."""
+
+ChunkId = NewType("ChunkId", str)
+"""`g0-000001`: the generation, then the chunk's number in it, from 1."""
+
+BatchId = NewType("BatchId", str)
+"""Anthropic's id of a Message Batch, `msgbatch_…`."""
+
+JOB_NAME = r"[a-z0-9][a-z0-9-]{0,49}"
+"""A job's name, for `re.fullmatch`: it becomes part of run ids, S3 keys and execution names."""
+
+
+def chunk_id(generation: int, number: int) -> ChunkId:
+    """Name the `number`-th chunk, from 1, of a generation, from 0."""
+    return ChunkId(f"g{generation}-{number:06d}")
+
+
+def generation_of(chunk: ChunkId) -> int:
+    """Return the generation that a chunk's id names."""
+    return int(chunk[1:].split("-", 1)[0])
+
+
+def run_token(run_id: RunId) -> str:
+    """Return the 8 characters of [a-z2-7] that mark every custom_id of a run."""
+    return b32encode(hashlib.sha256(run_id.encode()).digest()[:5]).decode().lower()
+
+
+def custom_id(run_id: RunId, chunk: ChunkId, row: int) -> str:
+    """Name a request: `<run token>-<chunk>-<row>`. Rows count from 1 within a chunk. Never holds a row's own id."""
+    return f"{run_token(run_id)}-{chunk}-{row:06d}"
+
+
+def custom_id_prefix(run_id: RunId, chunk: ChunkId) -> str:
+    """Return what every custom_id of this chunk starts with; results are checked against it."""
+    return f"{run_token(run_id)}-{chunk}-"
+
+
+class RunState(StrEnum):
+    """Where a run stands. A hold is a flag beside it, not a state."""
+
+    OPEN = "open"
+    DONE = "done"
+
+
+class ChunkState(StrEnum):
+    """Where a chunk stands; it moves left to right, and back only as docs/architecture.md says."""
+
+    PLANNED = "PLANNED"
+    SENDING = "SENDING"
+    SENT = "SENT"
+    ENDED = "ENDED"
+    ARCHIVED = "ARCHIVED"
+    COLLECTED = "COLLECTED"
+
+
+class RowClass(StrEnum):
+    """What became of a row. Every row ends in exactly one."""
+
+    ANSWERED = "answered"
+    REFUSED = "refused"
+    INVALID = "invalid"
+    ERRORED = "errored"
+    EXPIRED = "expired"
+    CANCELED = "canceled"
+    MISSING = "missing"
+    REJECTED = "rejected"
+    DUPLICATE = "duplicate"
+    SKIPPED = "skipped"
+
+
+REJECT_CLASSES = frozenset({RowClass.REJECTED, RowClass.DUPLICATE, RowClass.SKIPPED})
+"""The classes of rows that were never sent: they are in `rejects`, all the others in `output` or `failed`."""
+
+
+class StepKind(StrEnum):
+    """What the state machine does next."""
+
+    SUBMIT = "submit"
+    WAIT = "wait"
+    COLLECT = "collect"
+    REPORT = "report"
+    DONE = "done"
+    HELD = "held"
+    HANDED_OVER = "handed-over"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One turn's decision."""
+
+    kind: StepKind
+    wait_seconds: int = 0
+    """Seconds to wait; only for `wait`."""
+    workers: int = 0
+    """How many collectors to start side by side, 1 to 8; only for `collect`."""
+    reason: str = ""
+    """For a person who reads the log: why this step. Never holds row data."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputRef:
+    """One pinned version of one input object."""
+
+    bucket: str
+    key: str
+    version_id: str
+    size: int
+    """Bytes, as stored."""
+    last_modified: datetime
+
+    @property
+    def digest(self) -> str:
+        """12 hex characters that name this object version; the file part of a row-number id."""
+        return hashlib.sha256(f"{self.bucket}/{self.key}#{self.version_id}".encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class JobRef:
+    """The version of the job file that a run uses."""
+
+    name: str
+    key: str
+    version_id: str
+
+
+class HoldCode(StrEnum):
+    """Why a run is held. Each has its paragraph in docs/operations.md."""
+
+    BY_HAND = "BY_HAND"
+    BAD_JOB = "BAD_JOB"
+    NO_USABLE_INPUT = "NO_USABLE_INPUT"
+    TOO_MANY_REJECTS = "TOO_MANY_REJECTS"
+    TOO_MANY_ROWS = "TOO_MANY_ROWS"
+    SAME_ROWS = "SAME_ROWS"
+    API_REJECTED = "API_REJECTED"
+    API_KEY = "API_KEY"
+    NO_MONEY = "NO_MONEY"
+    API_REDIRECTED = "API_REDIRECTED"
+    NO_PROGRESS = "NO_PROGRESS"
+    ROWS_ASTRAY = "ROWS_ASTRAY"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Nothing more is sent until a person says so; what is in flight is still collected."""
+
+    code: HoldCode
+    reason: str
+    """What happened, where, and what to do. Never holds row data."""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Counts of rows by class, and the tokens they used. Adds up over chunks."""
+
+    rows: Mapping[RowClass, int] = field(default_factory=dict)
+    usage: Mapping[str, int] = field(default_factory=dict)
+    """Token counts by the API's own names (`input_tokens`, `output_tokens`, `cache_read_input_tokens`,
+    `ephemeral_5m_input_tokens`, `ephemeral_1h_input_tokens`, …)."""
+    service_tiers: Mapping[str, int] = field(default_factory=dict)
+    """Rows by `usage.service_tier`: anything but `batch` was not discounted."""
+    retryable: int = 0
+    """Rows that wait for the next generation; in no class yet."""
+    tickets_written: int = 0
+    tickets_unchanged: int = 0
+    """Ticket updates that were no-ops: an equal or newer answer stood there."""
+
+    def __add__(self, other: "Tally") -> "Tally":
+        """Return the sum of both, class by class and token by token."""
+        return Tally(
+            rows=_add(self.rows, other.rows),
+            usage=_add(self.usage, other.usage),
+            service_tiers=_add(self.service_tiers, other.service_tiers),
+            retryable=self.retryable + other.retryable,
+            tickets_written=self.tickets_written + other.tickets_written,
+            tickets_unchanged=self.tickets_unchanged + other.tickets_unchanged,
+        )
+
+
+def _add[K](a: Mapping[K, int], b: Mapping[K, int]) -> dict[K, int]:
+    return {key: a.get(key, 0) + b.get(key, 0) for key in (*a, *(k for k in b if k not in a))}
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Who is collecting a chunk, and until when it may."""
+
+    id: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """The raw results of a chunk's batch, verified complete, in the output bucket."""
+
+    key: str
+    size: int
+    lines: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Up to `batch.max_rows` requests of a run, and what became of them."""
+
+    run_id: RunId
+    id: ChunkId
+    state: ChunkState
+    rows: int
+    size: int
+    """Bytes of the plan object."""
+    sha256: str
+    """Hex digest of the plan object: a resend is byte-identical."""
+    planned: Tally = field(default_factory=Tally)
+    """Rejected, duplicate and skipped rows that were met while this chunk was filled."""
+    cursor: tuple[int, int] = (0, 0)
+    """(index of the input file, last record consumed): planning goes on behind it."""
+    attempt: int = 0
+    batch_id: BatchId | None = None
+    adopted: bool = False
+    """True where reconciliation found the batch: the create's answer was lost."""
+    not_before: datetime | None = None
+    failures: int = 0
+    error: str = ""
+    sent_at: datetime | None = None
+    ended_at: datetime | None = None
+    request_counts: Mapping[str, int] = field(default_factory=dict)
+    worker: Worker | None = None
+    archive: Archive | None = None
+    applied: int = 0
+    """Bytes of the archive that are applied: the checkpoint."""
+    tally: Tally = field(default_factory=Tally)
+
+    @property
+    def generation(self) -> int:
+        """0 for first sends, 1 and more for retries."""
+        return generation_of(self.id)
+
+
+class IntentNote(StrEnum):
+    """What a living sender saw of a create whose outcome is not known."""
+
+    HTTP_ERROR = "http-error"
+    CONNECTION_LOST = "connection-lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """The one create that may be under way in this stack. It never expires: only reconciliation moves it."""
+
+    run_id: RunId
+    chunk: ChunkId
+    attempt: int
+    rows: int
+    owner: str
+    """uuid of the invocation that sends."""
+    created: datetime
+    deadline: datetime
+    """When the sender must be dead."""
+    note: IntentNote | None = None
+    noted_at: datetime | None = None
+    none_seen_at: datetime | None = None
+    """When reconciliation last found no candidate; a second read, a minute later, settles it."""
+    retry_at: datetime | None = None
+    """Reconciliation could not decide (candidates still run, or the API was away): it looks again then."""
+    excluded: tuple[BatchId, ...] = ()
+    """Batches that looked like it and were not: their results carried another token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One trigger of one job over pinned inputs."""
+
+    run_id: RunId
+    job: JobRef
+    inputs: tuple[InputRef, ...]
+    created: datetime
+    trigger: str
+    """`upload`, `nightly` or `by hand`."""
+    opened_by: str = ""
+    """uuid of the invocation that put this record: tells the first delivery of an event from the others."""
+    state: RunState = RunState.OPEN
+    hold: Hold | None = None
+    approved: tuple[HoldCode, ...] = ()
+    """Holds that a person has waved through for this run."""
+    execution: int = 1
+    """Number of the state machine execution that owns the loop, from 1."""
+    working_until: datetime | None = None
+    """A submit outside the machine is at work until then; the loop waits. No promise depends on it."""
+    planned: bool = False
+    rows: int = 0
+    """Records read from all inputs; known once `planned`. The sum of all classes must equal it."""
+    plan_digest: str = ""
+    leftover: Tally = field(default_factory=Tally)
+    """Rejected, duplicate and skipped rows behind the last chunk."""
+    generation: int = 0
+    max_generations: int = 0
+    """Retry generations that the job allows; set with `planned`."""
+    changed_at: datetime | None = None
+    """When the loop last saw something change: the polling interval grows from here."""
+    progress: str = ""
+    """Fingerprint of what the loop saw at its last step that was not a wait."""
+    dispatched: bool = False
+    """True where the last look sent the machine to work rather than to wait."""
+    fruitless: int = 0
+    """Steps in a row that changed nothing."""
+    retry_at: datetime | None = None
+    """After a fruitless step: not before then."""
+    reported: str = ""
+    """Fingerprint that the last report was written at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One input record, read and normalised."""
+
+    id: str
+    values: Mapping[str, Any]
+    file: int
+    """Index into the run's inputs."""
+    line: int
+    """Physical line of the file, from 1."""
+    record: int
+    """Logical row of the file, from 1: differs from `line` where quoted fields hold newlines."""
+    digest: str
+    """16 hex characters over the row's own content."""
+    byte_offset: int = 0
+    """Bytes before it in the (unpacked) file."""
+    sha256: str = ""
+    """Hex digest of its bytes, for a reject that comes after reading: a duplicate, for one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A row that is never sent, and why. Never holds the row's text."""
+
+    file: int
+    line: int
+    record: int
+    byte_offset: int | None
+    id: str | None
+    """The row's own id where it could be read, at most 64 characters."""
+    row_class: RowClass
+    code: str
+    detail: str
+    row_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRow:
+    """What the plan keeps of a row beside its request: one line of `plan/<chunk>.ids`."""
+
+    custom_id: str
+    id: str
+    file: int
+    line: int
+    record: int
+    digest: str
+    carry: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A result line, classified."""
+
+    custom_id: str
+    row_class: RowClass
+    answer: Any = None
+    """The validated answer: a str for labels and text, a JSON value for a schema. Only where `answered`."""
+    reason: str = ""
+    """Why it is not answered; the API's words or ours. Never holds the model's text."""
+    retryable: bool = False
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    """The API's `usage` object where the row was billed."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchView:
+    """A Message Batch as the API shows it."""
+
+    id: BatchId
+    processing_status: str
+    """`in_progress`, `canceling` or `ended`."""
+    request_counts: Mapping[str, int]
+    created_at: datetime
+    ended_at: datetime | None
+    results_url: str | None
+
+    @property
+    def ended(self) -> bool:
+        """True when every request has its result."""
+        return self.processing_status == "ended"
+
+    @property
+    def rows(self) -> int:
+        """Requests in the batch: the counts always sum to it, also right after create."""
+        return sum(self.request_counts.values())

@@ -1,0 +1,178 @@
+"""Outcomes: from the API's result lines to what became of each row.
+
+Decided by the `type` fields alone: the SDK's classes take unknown types for known ones. Only what is needed is decoded.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from nightshift.answers import ReadAnswer
+from nightshift.model import Outcome, RowClass, Tally
+
+RETRYABLE = frozenset({"api_error", "overloaded_error", "rate_limit_error", "timeout_error"})
+"""Inner error types that may pass; the others need another request, or a person."""
+
+COMPLETE = frozenset({"end_turn", "stop_sequence"})
+"""Stop reasons of an answer that says all it had to say."""
+
+MAX_REASON = 300
+"""Characters of the API's words that are kept."""
+
+
+class _Block(msgspec.Struct):
+    type: str
+    text: Any = None
+
+
+class _StopDetails(msgspec.Struct):
+    category: str | None = None
+
+
+class _Message(msgspec.Struct):
+    content: list[_Block]
+    stop_reason: str | None = None
+    stop_details: _StopDetails | None = None
+    usage: dict[str, Any] | None = None
+
+
+class _InnerError(msgspec.Struct):
+    type: str
+    message: str = ""
+
+
+class _Error(msgspec.Struct):
+    error: _InnerError
+
+
+class _Result(msgspec.Struct):
+    type: str
+    message: _Message | None = None
+    error: _Error | None = None
+
+
+class _Line(msgspec.Struct):
+    custom_id: str
+    result: _Result
+
+
+class _Id(msgspec.Struct):
+    custom_id: str
+
+
+_LINE = msgspec.json.Decoder(_Line)
+_ID = msgspec.json.Decoder(_Id)
+
+
+def custom_id_of(line: bytes) -> str | None:
+    """Return a result line's custom_id, cheaply; None where it is no whole JSON object that has one."""
+    try:
+        return _ID.decode(line).custom_id
+    except (ValueError, RecursionError):
+        found = _loosely(line).get("custom_id")
+        return found if isinstance(found, str) else None
+
+
+def outcomes(lines: bytes, read: ReadAnswer) -> Iterator[Outcome]:
+    """Yield the outcome of each line, in order.
+
+    Args:
+        lines: whole lines, each a JSON object with a custom_id.
+        read: reads the job's answers.
+    """
+    try:
+        decoded = _LINE.decode_lines(lines)
+    except (ValueError, RecursionError):  # one of them is strange: take them one by one
+        yield from (_outcome_alone(line, read) for line in lines.split(b"\n") if line)
+    else:
+        yield from (_outcome(line, read) for line in decoded)
+
+
+def tally(found: Iterator[Outcome] | list[Outcome], *, last: bool) -> Tally:
+    """Count outcomes. `last`: there is no further generation, so retryable rows end as what they are."""
+    rows: Counter[RowClass] = Counter()
+    usage: Counter[str] = Counter()
+    tiers: Counter[str] = Counter()
+    retryable = 0
+    for outcome in found:
+        if outcome.retryable and not last:
+            retryable += 1
+        else:
+            rows[outcome.row_class] += 1
+        usage.update(dict(_tokens(outcome.usage)))
+        if tier := outcome.usage.get("service_tier"):
+            tiers[str(tier)] += 1
+    return Tally(rows=dict(rows), usage=dict(usage), service_tiers=dict(tiers), retryable=retryable)
+
+
+def _tokens(usage: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """Yield every count of a `usage` object, those one level down included (`cache_creation`, `server_tool_use`)."""
+    for name, value in usage.items():
+        if type(value) is int:
+            yield name, value
+        elif isinstance(value, dict):
+            yield from ((below, count) for below, count in value.items() if type(count) is int)
+
+
+def _outcome_alone(line: bytes, read: ReadAnswer) -> Outcome:
+    try:
+        return _outcome(_LINE.decode(line), read)
+    except (ValueError, RecursionError):
+        return _unreadable(line)
+
+
+def _outcome(line: _Line, read: ReadAnswer) -> Outcome:
+    result = line.result
+    match result.type:
+        case "succeeded" if result.message is not None:
+            return _succeeded(line.custom_id, result.message, read)
+        case "errored" if result.error is not None:
+            inner = result.error.error
+            reason = f"{inner.type}: {inner.message}"[:MAX_REASON]
+            return Outcome(line.custom_id, RowClass.ERRORED, reason=reason, retryable=inner.type in RETRYABLE)
+        case "expired":
+            return Outcome(line.custom_id, RowClass.EXPIRED, reason="expired", retryable=True)
+        case "canceled":
+            return Outcome(line.custom_id, RowClass.CANCELED, reason="canceled")
+        case _:
+            return Outcome(line.custom_id, RowClass.ERRORED, reason=f"unknown_type: {result.type}"[:MAX_REASON])
+
+
+def _succeeded(custom_id: str, message: _Message, read: ReadAnswer) -> Outcome:
+    usage = message.usage or {}
+    if message.stop_reason == "refusal":
+        category = message.stop_details.category if message.stop_details else None
+        return Outcome(custom_id, RowClass.REFUSED, reason=category or "refusal", usage=usage)
+    if message.stop_reason not in COMPLETE:
+        reason = f"stopped: {message.stop_reason}"[:MAX_REASON]
+        return Outcome(custom_id, RowClass.INVALID, reason=reason, usage=usage)
+    # A thinking block may come first, and citations split the text.
+    text = "".join(block.text for block in message.content if block.type == "text" and isinstance(block.text, str))
+    if not text.strip():
+        return Outcome(custom_id, RowClass.INVALID, reason="empty", usage=usage)
+    answer, reason = read(text)
+    if reason:
+        return Outcome(custom_id, RowClass.INVALID, reason=reason, usage=usage)
+    return Outcome(custom_id, RowClass.ANSWERED, answer=answer, usage=usage)
+
+
+def _unreadable(line: bytes) -> Outcome:
+    """Classify a line that is not as the API documents it: it costs one row, and what was billed is still counted."""
+    loose = _loosely(line)
+    result = loose["result"] if isinstance(loose.get("result"), dict) else {}
+    message = result["message"] if isinstance(result.get("message"), dict) else {}
+    usage = message["usage"] if isinstance(message.get("usage"), dict) else {}
+    row_class = RowClass.INVALID if result.get("type") == "succeeded" else RowClass.ERRORED
+    return Outcome(str(loose.get("custom_id")), row_class, reason="unreadable_result", usage=usage)
+
+
+def _loosely(line: bytes) -> dict[str, Any]:
+    """Decode what strict decoding refuses, such as half of a surrogate pair; an empty dict where even that fails."""
+    try:
+        found = json.loads(line.decode(errors="replace"))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

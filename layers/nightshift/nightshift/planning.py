@@ -1,0 +1,239 @@
+"""Planning: a run's inputs → chunks of exact request bytes, before anything costs money.
+
+Every file is write-once and a function of the pinned inputs and the pinned job, so planning can be killed anywhere, and
+done twice at once: it goes on behind the last chunk that the ledger has, and comes to the same bytes.
+"""
+
+from collections import Counter
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from nightshift import run_files
+from nightshift.errors import BadInput, BadJob
+from nightshift.input_codes import RowFault
+from nightshift.job import Job, parse_job
+from nightshift.model import Hold, HoldCode, PlannedRow, Reject, Row, RowClass, Run, Tally, chunk_id
+from nightshift.plan_files import Draft, planned_rows
+from nightshift.plan_state import PlanDigest, Seen
+from nightshift.ports import Clock, Inputs, Ledger, Outputs
+from nightshift.records import InputSpec
+from nightshift.requests import Renderer
+from nightshift.retry_planning import plan_retries
+from nightshift.rows import check, read, refuse_file, reject_row
+
+_RESERVE = timedelta(seconds=120)
+"""With less time than this, no further chunk is begun: the largest takes about 15 s, and S3 may have a bad day."""
+
+
+class _HeldError(Exception):
+    """The run is to be held. Never leaves this module."""
+
+    def __init__(self, code: HoldCode, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+@dataclass(slots=True)
+class _Work:
+    """One planning of one run: what it works with, and how far it is."""
+
+    run: Run
+    job: Job
+    spec: InputSpec
+    renderer: Renderer
+    digest: PlanDigest
+    seen: Seen = field(default_factory=Seen)
+    chunks: int = 0
+    cursor: tuple[int, int] = (0, 0)
+    """See `Chunk.cursor`."""
+    rejects: Counter[RowClass] = field(default_factory=Counter)
+    leftover: Tally = field(default_factory=Tally)
+    refusals: list[str] = field(default_factory=list)
+    """Of files that this invocation met."""
+
+    @classmethod
+    def start(cls, run: Run, job: Job) -> "_Work":
+        spec, renderer = InputSpec.of(job), Renderer(job)
+        return cls(run, job, spec, renderer, PlanDigest(renderer.digest, with_ids=spec.id is not None))
+
+    @property
+    def records(self) -> int:
+        """Records consumed: every one is a planned row or a reject."""
+        return self.digest.rows + self.rejects.total()
+
+    def planned(self, row: Row | PlannedRow) -> None:
+        """Count a row that is in a chunk."""
+        self.digest.add(row)
+        if self.spec.id is not None:  # row numbers cannot come twice
+            self.seen.add(row)
+
+    def hold(self, code: HoldCode, reason: str) -> None:
+        """Raise _HeldError, unless a person has waved this reason through."""
+        if code not in self.run.approved:
+            raise _HeldError(code, reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Plans runs."""
+
+    ledger: Ledger
+    inputs: Inputs
+    outputs: Outputs
+    clock: Clock
+
+    def plan(self, run: Run, deadline: datetime) -> bool:
+        """Plan a run as far as the time allows.
+
+        Args:
+            run: as the ledger has it; not held, not planned.
+            deadline: when this invocation must be dead.
+
+        Returns:
+            True when the run is planned; False when there is more to do, or the run is held now.
+
+        Raises:
+            Conflict: somebody else has finished this plan, or a file of it stands there with other content.
+        """
+        try:
+            work = self._start(run)
+            if not self._fill(work, deadline):
+                return False
+            self._finish(work)
+        except BadJob as error:
+            held = _HeldError(HoldCode.BAD_JOB, str(error))
+        except _HeldError as error:
+            held = error
+        else:
+            return True
+        self.ledger.hold(run.run_id, Hold(held.code, str(held), self.clock()))
+        return False
+
+    def _start(self, run: Run) -> _Work:
+        """Pin the job, and take up what earlier invocations have planned."""
+        chunks = self.ledger.chunks(run.run_id)
+        _, text = self.inputs.job(run.job.name, run.job.version_id)
+        # A job that was accepted when its first chunk was planned stays accepted.
+        today = None if chunks else self.clock().date()
+        job = parse_job(text, name=run.job.name, key=run.job.key, today=today)
+        self.outputs.put(run_files.job(run.run_id), text)
+        work = _Work.start(run, job)
+        for chunk in chunks:
+            for row in planned_rows(self.outputs, run.run_id, chunk.id):
+                work.planned(row)
+            work.rejects.update(chunk.planned.rows)
+            work.cursor = chunk.cursor
+            work.chunks += 1
+        return work
+
+    def _fill(self, work: _Work, deadline: datetime) -> bool:
+        """Cut the rest of the rows into chunks; False where time ran out."""
+        with closing(self._rows(work)) as rows:
+            item = next(rows, None)
+            while item is not None:
+                with Draft(self.outputs, work.run, chunk_id(0, work.chunks + 1), work.job.batch) as draft:
+                    while item is not None and self._take(work, draft, item):
+                        item = next(rows, None)
+                    self._close(work, draft)
+                if item is not None and self.clock() + _RESERVE > deadline:
+                    return False
+        return True
+
+    def _rows(self, work: _Work) -> Generator[Row | Reject]:
+        """Yield what is behind the cursor. A file is read whole before the first of its rows."""
+        start, after = work.cursor
+        for index, ref in enumerate(work.run.inputs[start:], start):
+            if not after:
+                try:
+                    with self.inputs.open(ref) as stream:
+                        records = check(stream, work.spec)
+                except BadInput as error:
+                    work.refusals.append(f"{ref.key}: {error}")
+                    yield refuse_file(error, index)
+                    continue
+                self._check_rows(work, ref.key, records)
+            with self.inputs.open(ref) as stream:
+                yield from read(stream, work.spec, file=index, digest=ref.digest, after=after)
+            after = 0
+
+    def _take(self, work: _Work, draft: Draft, item: Row | Reject) -> bool:
+        """Put a row or a reject into a chunk; False where it is full."""
+        if isinstance(item, Row):
+            fate = self._judge(work, item)
+            if isinstance(fate, Reject):
+                draft.reject(fate)
+                work.rejects[fate.row_class] += 1
+            elif draft.add(item, fate, {c: item.values[c] for c in work.spec.carry if c in item.values}):
+                work.planned(item)
+            else:
+                return False
+        else:
+            draft.reject(item)
+            work.rejects[item.row_class] += 1
+        # A refused file is behind us as a whole.
+        work.cursor = (item.file, item.record) if item.record else (item.file + 1, 0)
+        return True
+
+    def _judge(self, work: _Work, row: Row) -> bytes | Reject:
+        """Return a row's params, or why it is not sent."""
+        if reject := work.seen.judge(row, work.run.inputs):
+            return reject
+        try:
+            return work.renderer.params(row)
+        except RowFault as fault:
+            return reject_row(row, RowClass.REJECTED, fault.code, fault.detail)
+
+    def _close(self, work: _Work, draft: Draft) -> None:
+        """Write down a chunk; rejects with no row to go with are the leftover."""
+        if draft.rows:
+            self.ledger.plan_chunk(draft.finish(work.cursor))
+            work.chunks += 1
+            return
+        if len(work.refusals) == len(work.run.inputs):
+            work.hold(HoldCode.NO_USABLE_INPUT, "\n".join(["no input can be used:", *work.refusals]))
+        draft.finish_rejects("last")
+        work.leftover = draft.tally
+
+    def _check_rows(self, work: _Work, key: str, records: int) -> None:
+        limit = work.job.limits.max_rows
+        if work.records + records > limit:
+            work.hold(
+                HoldCode.TOO_MANY_ROWS,
+                f"{work.records + records:,} rows up to {key}, and limits.max_rows of {work.run.job.key} is {limit:,}: "
+                f"raise it, or send them anyway with `nightshift resume {work.run.run_id} --approve`",
+            )
+
+    def _finish(self, work: _Work) -> None:
+        """Judge the plan as a whole, and let it be sent."""
+        run, limit = work.run, work.job.limits.max_reject_ratio
+        rejected = work.rejects[RowClass.REJECTED]
+        if rejected > limit * work.records:
+            work.hold(
+                HoldCode.TOO_MANY_REJECTS,
+                f"{rejected:,} of {work.records:,} rows are rejected, and limits.max_reject_ratio of {run.job.key} is "
+                f"{limit}: see {run_files.rejects(run.run_id)}, and send a better file, or the other rows with "
+                f"`nightshift resume {run.run_id} --approve`",
+            )
+        digest = work.digest.hex()
+        owner = self.ledger.claim_digest(run.job.name, digest, run.run_id) if work.digest.rows else run.run_id
+        if owner != run.run_id:
+            work.hold(
+                HoldCode.SAME_ROWS,
+                f"same rows as run {owner}; `nightshift resume {run.run_id} --approve` sends them anyway",
+            )
+        self.ledger.finish_plan(
+            replace(
+                run,
+                rows=work.records,
+                plan_digest=digest,
+                leftover=work.leftover,
+                max_generations=work.job.retry.generations,
+                planned=True,
+            )
+        )
+
+    def plan_retries(self, run: Run) -> None:
+        """Make the next generation of a run whose present one is collected; see retry_planning."""
+        plan_retries(run, self.ledger, self.outputs)

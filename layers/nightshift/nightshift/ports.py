@@ -1,0 +1,339 @@
+"""What the use cases need from the world. Adapters provide it; tests pass fakes.
+
+Everything here raises `errors.Conflict` where a condition did not hold; the adapters' own errors pass through.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, BinaryIO, Protocol
+
+from nightshift.model import (
+    Archive,
+    BatchId,
+    BatchView,
+    Chunk,
+    Hold,
+    HoldCode,
+    InputRef,
+    Intent,
+    IntentNote,
+    JobRef,
+    Run,
+    RunId,
+    Tally,
+    Worker,
+)
+
+type Clock = Callable[[], datetime]
+"""Returns the present moment, aware, in UTC."""
+
+
+class Inputs(Protocol):
+    """The input bucket: versioned objects under `inbox/<job>/`, job files under `jobs/`. Read only."""
+
+    def pin(self, key: str, version_id: str | None = None) -> InputRef:
+        """Return one version of an object, the newest where none is named.
+
+        Raises:
+            BadInput: GONE, ARCHIVED, ACCESS_DENIED.
+        """
+        ...
+
+    def open(self, ref: InputRef) -> AbstractContextManager[BinaryIO]:
+        """Open the pinned version for reading, as stored (still compressed). Same errors as `pin`."""
+        ...
+
+    def newest(self, prefix: str) -> Iterable[InputRef]:
+        """Return the current version of each object under a prefix, newest first; folder markers are left out."""
+        ...
+
+    def job(self, name: str, version_id: str | None = None) -> tuple[JobRef, bytes]:
+        """Return a job file, the newest version where none is named.
+
+        Raises:
+            BadJob: there is no such file; the message names the key it looked for.
+        """
+        ...
+
+    def jobs(self) -> Sequence[str]:
+        """Return the names of all job files."""
+        ...
+
+
+class Upload(Protocol):
+    """An object being written, in constant memory. Left without `commit`, nothing of it exists."""
+
+    def write(self, data: bytes) -> None:
+        """Append bytes."""
+        ...
+
+    def commit(self, *, once: bool) -> bool:
+        """Make the object exist. With `once`, return False where one exists already, and leave that one alone."""
+        ...
+
+
+class Outputs(Protocol):
+    """The output bucket: everything a run writes, below `runs/<run_id>/`."""
+
+    def upload(self, key: str) -> AbstractContextManager[Upload]:
+        """Start writing an object."""
+        ...
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write a small object, over whatever is there."""
+        ...
+
+    def open(self, key: str, start: int = 0) -> AbstractContextManager[BinaryIO]:
+        """Open an object for reading, from byte `start`."""
+        ...
+
+    def keys(self, prefix: str) -> Iterable[str]:
+        """Return the keys under a prefix, in order."""
+        ...
+
+    def clear(self, prefix: str) -> None:
+        """Delete all objects under a prefix. Only a person's credentials may: no function has this right."""
+        ...
+
+    def uri(self, key: str) -> str:
+        """Return an object's address for people and other tools: `s3://<bucket>/<key>`."""
+        ...
+
+
+class Ledger(Protocol):
+    """The table of runs. Every read is consistent; every write is conditional on the state it leaves."""
+
+    # --- runs
+    def create_run(self, run: Run) -> bool:
+        """Put the run and claim its inputs, in one transaction; False where the run exists already.
+
+        Raises:
+            Conflict: another run has one of the inputs.
+        """
+        ...
+
+    def run(self, run_id: RunId) -> Run:
+        """Return a run, or raise RunNotFound."""
+        ...
+
+    def runs(self, limit: int) -> Sequence[Run]:
+        """Return the newest runs, newest first."""
+        ...
+
+    def unclaimed(self, refs: Iterable[InputRef]) -> Sequence[InputRef]:
+        """Return those input versions that no run has claimed, in the order given."""
+        ...
+
+    def work_until(self, run_id: RunId, until: datetime | None) -> None:
+        """Say that a submit outside the machine is at work until then (None: no longer)."""
+        ...
+
+    def hold(self, run_id: RunId, hold: Hold) -> bool:
+        """Hold the run; False where it is held already (the first reason stands)."""
+        ...
+
+    def release(self, run: Run, *, approve: HoldCode | None) -> Run:
+        """Lift the hold, approve of its reason where one is given, forget fruitless steps, and return the run."""
+        ...
+
+    def replan(self, run: Run, job: JobRef) -> None:
+        """Forget the plan of a held run that has sent nothing, and pin another version of its job.
+
+        Raises:
+            Conflict: something was sent, or the run is not held.
+        """
+        ...
+
+    def next_execution(self, run_id: RunId, number: int) -> bool:
+        """Move the loop from execution `number - 1` to `number`; False where it has moved already."""
+        ...
+
+    def looked(self, run: Run) -> None:
+        """Store what `status` keeps between looks: changed_at, progress, dispatched, fruitless, retry_at."""
+        ...
+
+    def reported(self, run_id: RunId, fingerprint: str, *, done: bool) -> None:
+        """Record that the report was written at this fingerprint; with `done`, end the run."""
+        ...
+
+    # --- the plan
+    def plan_chunk(self, chunk: Chunk) -> bool:
+        """Put a PLANNED chunk if absent; False where it stands already.
+
+        Raises:
+            Conflict: the run is planned already, for this generation.
+        """
+        ...
+
+    def claim_digest(self, job: str, digest: str, run_id: RunId) -> RunId:
+        """Claim a plan's digest for a run, if nobody has; return whose it is."""
+        ...
+
+    def finish_plan(self, run: Run) -> None:
+        """Store rows, plan_digest, leftover, max_generations and `planned`, once."""
+        ...
+
+    def next_generation(self, run_id: RunId, generation: int) -> bool:
+        """Move the run from `generation - 1` to `generation`, once; its chunks may be sent from then on."""
+        ...
+
+    def chunks(self, run_id: RunId) -> Sequence[Chunk]:
+        """Return all chunks of a run, in order."""
+        ...
+
+    # --- sending
+    def intent(self) -> Intent | None:
+        """Return the create that may be under way in this stack, whichever run's it is."""
+        ...
+
+    def start_send(self, chunk: Chunk, intent: Intent) -> None:
+        """One transaction: put the intent if absent; PLANNED → SENDING (attempt + 1); the run is open and not held.
+
+        Raises:
+            Conflict: any of these did not hold, and the standing intent is not this very one.
+        """
+        ...
+
+    def note_intent(self, intent: Intent, note: IntentNote, at: datetime) -> None:
+        """Write down what the living sender saw; a no-op where the intent is no longer its own."""
+        ...
+
+    def none_seen(self, intent: Intent, at: datetime) -> None:
+        """Write down that reconciliation found no candidate."""
+        ...
+
+    def look_again(self, intent: Intent, at: datetime) -> None:
+        """Write down when reconciliation shall look again."""
+        ...
+
+    def sent(self, intent: Intent, batch: BatchView, *, adopted: bool) -> None:
+        """One transaction: intent deleted if still this one; SENDING → SENT; the batch claimed if nobody has.
+
+        Raises:
+            Conflict: somebody else settled it, unless it was settled in exactly this way.
+        """
+        ...
+
+    def not_sent(self, intent: Intent, *, not_before: datetime | None, error: str) -> None:
+        """One transaction: intent deleted if still this one; SENDING → PLANNED.
+
+        Raises:
+            Conflict: somebody else settled it.
+        """
+        ...
+
+    def claimed(self, ids: Iterable[BatchId]) -> set[BatchId]:
+        """Return those batches that some chunk has claimed, or that were found not to be ours."""
+        ...
+
+    # --- collecting
+    def ended(self, chunk: Chunk, batch: BatchView) -> None:
+        """SENT → ENDED, with the batch's counts."""
+        ...
+
+    def take(self, chunk: Chunk, worker: Worker, now: datetime) -> Chunk | None:
+        """Take an ENDED or ARCHIVED chunk, where nobody has it or their time has passed; else None."""
+        ...
+
+    def archived(self, chunk: Chunk, worker: Worker, archive: Archive) -> Chunk:
+        """ENDED → ARCHIVED, if the chunk is still this worker's. Returns the chunk as it now is."""
+        ...
+
+    def applied(self, chunk: Chunk, worker: Worker, offset: int, tally: Tally) -> Chunk:
+        """Move the checkpoint from `chunk.applied` to `offset` and store the tally so far, if still this worker's."""
+        ...
+
+    def collected(self, chunk: Chunk, worker: Worker) -> None:
+        """ARCHIVED → COLLECTED, if the chunk is still this worker's and applied to its archive's end."""
+        ...
+
+    def let_go(self, chunk: Chunk, worker: Worker) -> None:
+        """Give a chunk back unfinished, in good order."""
+        ...
+
+    def failed(self, chunk: Chunk, *, not_before: datetime, error: str) -> None:
+        """Count a failure on a chunk (in its present state), drop its worker, and keep it back until then."""
+        ...
+
+    def disown(self, chunk: Chunk, worker: Worker, intent: Intent) -> None:
+        """The batch is not ours: one transaction puts the intent again, ENDED → SENDING; its claim stays, marked.
+
+        Raises:
+            Conflict: another intent stands; try again later.
+        """
+        ...
+
+
+class RequestBody(Protocol):
+    """A create's body: sized, and readable again from the start."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        ...
+
+    @property
+    def rows(self) -> int:
+        """Requests in it."""
+        ...
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the body from its first byte, each time."""
+        ...
+
+
+class BatchApi(Protocol):
+    """The Message Batches API. Raises the errors below `errors.ApiError` and nothing else."""
+
+    def probe(self) -> None:
+        """Prove that the key works, at no cost."""
+        ...
+
+    def create(self, body: RequestBody, timeout: float) -> BatchView:
+        """Create a batch: at most one POST, whatever happens. `timeout` in seconds."""
+        ...
+
+    def batch(self, batch_id: BatchId) -> BatchView:
+        """Return a batch."""
+        ...
+
+    def batches(self, since: datetime) -> Iterator[BatchView]:
+        """Yield batches from the newest back to those created before `since`, exclusive."""
+        ...
+
+    def results(self, batch: BatchView) -> AbstractContextManager[Iterator[bytes]]:
+        """Open a batch's results as blocks of bytes, as they come: lines may be split anywhere."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TicketUpdate:
+    """One answer on its way to the ticket table."""
+
+    id: str
+    attributes: Mapping[str, Any]
+    """Attribute name → value: str, int, Decimal, bool, None, list or dict of these."""
+    order: str
+    """`nightshift_order`: strictly newer wins."""
+
+
+class Tickets(Protocol):
+    """The ticket table: the user's own, or the stack's."""
+
+    def write(self, key: str, updates: Sequence[TicketUpdate]) -> tuple[int, int]:
+        """Apply updates, each if strictly newer than what stands there. `key` is the table's key attribute.
+
+        Returns:
+            (written, unchanged) in tickets.
+        """
+        ...
+
+
+class Executions(Protocol):
+    """The state machine."""
+
+    def start(self, run_id: RunId, number: int) -> None:
+        """Start `<run_id>-c<number>`; a no-op where it runs or has run."""
+        ...

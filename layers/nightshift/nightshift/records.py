@@ -1,0 +1,57 @@
+"""What the readers of all formats yield, and what they are told about a job."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nightshift.input_codes import RowFault
+from nightshift.job import Job
+from nightshift.job_sections import ROW_NUMBER
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """What a job wants to know of a row."""
+
+    format: str
+    id: str | None
+    """The id's column; None where the row's number is its id."""
+    required: frozenset[str]
+    """Columns of the prompt that must not be empty."""
+    optional: frozenset[str] = frozenset()
+    """Columns of the prompt that may be."""
+    carry: tuple[str, ...] = ()
+    max_text_bytes: int = 100_000
+
+    @classmethod
+    def of(cls, job: Job) -> "InputSpec":
+        """Return what a job wants to know of a row."""
+        return cls(
+            format=job.input.format,
+            id=None if job.input.id == ROW_NUMBER else job.input.id,
+            required=job.required,
+            optional=frozenset(job.input.optional),
+            carry=job.output.carry,
+            max_text_bytes=job.limits.max_text_bytes,
+        )
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """Every column that the job uses; a file without one of these, optional ones aside, has the wrong header."""
+        return self.required | self.optional | set(self.carry) | ({self.id} if self.id else set())
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One logical row of a file, parsed but not judged."""
+
+    line: int
+    """Physical line it starts on, from 1."""
+    number: int
+    """Logical row, from 1; blank lines do not count."""
+    offset: int
+    """Bytes before it in the unpacked file."""
+    raw: bytes
+    values: Mapping[str, Any] = field(default_factory=dict)
+    fault: RowFault | None = None
+    """Why it could not be parsed."""

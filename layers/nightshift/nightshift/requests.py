@@ -1,0 +1,80 @@
+"""Row → request: the params of one Messages call, as the exact bytes that go over the wire."""
+
+import hashlib
+import json
+from typing import Any
+
+from nightshift.input_codes import InputCode, RowFault
+from nightshift.job import Job
+from nightshift.job_sections import Budget
+from nightshift.model import Row
+from nightshift.prompt import Prompt, PromptError
+from nightshift.rows import text
+
+_ID_START = b'{"custom_id":"'
+_PARAMS = b'","params":'
+_END = b"}\n"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+class Renderer:
+    """Renders the rows of one job. What all rows share is made once; a row only adds its prompt."""
+
+    def __init__(self, job: Job) -> None:
+        """Render for this job."""
+        self._prompt = Prompt(job.prompt)
+        self._columns = tuple(sorted(job.variables))
+        head = _json(_shared(job)).removesuffix("}")
+        self._head = f'{head},"messages":[{{"role":"user","content":'.encode()
+        self._tail = b"}]}"
+        self.digest = hashlib.sha256(self._head + b"\0" + job.prompt.encode()).hexdigest()
+        """Names everything that the job adds to a row: equal digests and equal rows make equal params."""
+
+    def params(self, row: Row) -> bytes:
+        """Return the row's params: compact UTF-8 JSON without a raw newline.
+
+        Raises:
+            RowFault: the prompt fails with this row, or comes out empty.
+        """
+        try:
+            prompt = self._prompt.render({column: text(row.values.get(column)) for column in self._columns})
+        except PromptError as error:
+            raise RowFault(InputCode.NOT_RENDERED, str(error)) from None
+        if not prompt.strip():
+            raise RowFault(InputCode.EMPTY_BODY, "the prompt comes out empty for this row")
+        return self._head + _json(prompt).encode() + self._tail
+
+
+def request_line(custom_id: str, params: bytes) -> bytes:
+    """Return a line of a plan: one request of a batch."""
+    return _ID_START + custom_id.encode() + _PARAMS + params + _END
+
+
+def params_of(line: bytes) -> bytes:
+    """Return the params of a plan's line, byte for byte."""
+    return line[line.index(_PARAMS) + len(_PARAMS) : -len(_END)]
+
+
+def _shared(job: Job) -> dict[str, Any]:
+    """Return the params of every row, all but its messages."""
+    thinking = job.thinking.model_dump() if isinstance(job.thinking, Budget) else {"type": job.thinking}
+    shared: dict[str, Any] = {"model": job.model, "max_tokens": job.max_tokens, "thinking": thinking}
+    if job.system.strip():
+        cached = {"type": "ephemeral", "ttl": job.cache.ttl}
+        shared["system"] = [{"type": "text", "text": job.system, "cache_control": cached}]
+    shared |= job.params
+    if schema := answer_schema(job):
+        format_ = {"type": "json_schema", "schema": schema}
+        shared["output_config"] = job.params.get("output_config", {}) | {"format": format_}
+    return shared
+
+
+def answer_schema(job: Job) -> dict[str, Any] | None:
+    """Return the JSON Schema of an answer; None for text."""
+    if job.output.labels is None:
+        return job.output.json_schema
+    label = {"type": "string", "enum": list(job.output.labels)}
+    return {"type": "object", "properties": {"label": label}, "required": ["label"], "additionalProperties": False}

@@ -1,0 +1,197 @@
+"""Bytes → rows, one at a time; what cannot be a row becomes a reject with line and reason.
+
+Everything here is a function of the bytes and the job: the same object gives the same rows and the same rejects.
+"""
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any, BinaryIO
+
+import msgspec
+
+from nightshift import content, rows_csv, rows_jsonl
+from nightshift.errors import BadInput
+from nightshift.input_codes import InputCode, RowFault
+from nightshift.model import Reject, Row, RowClass
+from nightshift.records import InputSpec, Record
+
+MAX_ID = 256
+"""Characters of a row's id."""
+_SHOWN_ID = 64
+"""Characters of an id in a reject."""
+_INVISIBLE = re.compile(r"[\s\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]*")
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def check(stream: BinaryIO, spec: InputSpec) -> int:
+    """Read a whole file before any of its rows counts: damage at its end must not be found after the first row is paid.
+
+    Returns:
+        Its records: rows, good or bad.
+
+    Raises:
+        BadInput: the file is refused.
+    """
+    return sum(1 for _ in _records(stream, spec))
+
+
+def read(stream: BinaryIO, spec: InputSpec, *, file: int, digest: str, after: int = 0) -> Iterator[Row | Reject]:
+    """Yield the rows and rejects of a file that passed `check`, in order, in constant memory.
+
+    Args:
+        stream: the object's bytes, as stored.
+        spec: what the job wants to know.
+        file: index of the file among the run's inputs.
+        digest: names the object version in row-number ids.
+        after: records to leave out from the start: those that are planned already.
+    """
+    for record in _records(stream, spec):
+        if record.number <= after:
+            continue
+        if record.fault is not None:
+            yield _reject(record, record.fault, file)
+            continue
+        try:
+            yield _row(record, spec, file, digest)
+        except RowFault as fault:
+            yield _reject(record, fault, file, record.values.get(spec.id) if spec.id else None)
+
+
+def reject_row(row: Row, row_class: RowClass, code: InputCode, detail: str) -> Reject:
+    """Make a reject of a row that was read well."""
+    return Reject(
+        file=row.file,
+        line=row.line,
+        record=row.record,
+        byte_offset=row.byte_offset,
+        id=row.id[:_SHOWN_ID],
+        row_class=row_class,
+        code=code,
+        detail=detail,
+        row_sha256=row.sha256,
+    )
+
+
+def refuse_file(error: BadInput, file: int) -> Reject:
+    """Make the one reject that stands for a whole file."""
+    return Reject(
+        file=file,
+        line=error.line or 0,
+        record=0,
+        byte_offset=None,
+        id=None,
+        row_class=RowClass.REJECTED,
+        code=error.code,
+        detail=error.detail,
+        row_sha256="",
+    )
+
+
+def text(value: Any) -> str:
+    """Return what a prompt sees of a value that passed: numbers as they were written, nothing as an empty text."""
+    return "" if value is None else str(value)
+
+
+def _records(stream: BinaryIO, spec: InputSpec) -> Iterator[Record]:
+    lines = content.lines(stream)
+    return rows_csv.records(lines, spec) if spec.format == "csv" else rows_jsonl.records(lines)
+
+
+def _row(record: Record, spec: InputSpec, file: int, digest: str) -> Row:
+    values = record.values
+    row_id = f"{digest}:{record.number}" if spec.id is None else _id(values.get(spec.id))
+    body: dict[str, Any] = {}
+    for column in sorted(spec.required | spec.optional):
+        body[column] = _body(column, values.get(column), spec)
+    carried = {column: _carried(column, values[column], spec) for column in spec.carry if column in values}
+    return Row(
+        id=row_id,
+        values=carried | body,
+        file=file,
+        line=record.line,
+        record=record.number,
+        digest=_digest(body),
+        byte_offset=record.offset,
+        sha256=hashlib.sha256(record.raw).hexdigest(),
+    )
+
+
+def _id(value: Any) -> str:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        raise RowFault(InputCode.MISSING_ID)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise RowFault(InputCode.BAD_TYPE, "the id must be a text or a whole number")
+    row_id = unicodedata.normalize("NFC", str(value).strip())
+    if not row_id.isprintable():
+        kinds = {unicodedata.category(character) for character in row_id}
+        if "Cs" in kinds:
+            raise RowFault(InputCode.LONE_SURROGATE, "in the id")
+        if kinds & {"Cc", "Cf", "Zl", "Zp"}:
+            raise RowFault(InputCode.BAD_ID)
+    if len(row_id) > MAX_ID:
+        raise RowFault(InputCode.ID_TOO_LONG, f"{len(row_id):,} characters")
+    return row_id
+
+
+def _body(column: str, value: Any, spec: InputSpec) -> Any:
+    """Return a column's value for the prompt: a text or a number, or None where it may be and is empty."""
+    if isinstance(value, bool) or not isinstance(value, str | int | Decimal | None):
+        raise RowFault(InputCode.BAD_TYPE, f"column {column}: must be a text or a number")
+    if value is None or (isinstance(value, str) and _INVISIBLE.fullmatch(value)):
+        if column in spec.required:
+            raise RowFault(InputCode.EMPTY_BODY, f"column {column}: missing or empty")
+        return None
+    if isinstance(value, str):
+        _check_text(column, value, spec)
+    return value
+
+
+def _carried(column: str, value: Any, spec: InputSpec) -> Any:
+    if isinstance(value, str):
+        _check_text(column, value, spec)
+        return value
+    try:
+        size = len(_encode(value))
+    except RecursionError:
+        raise RowFault(InputCode.TOO_DEEP, f"column {column}") from None
+    except UnicodeEncodeError:
+        raise RowFault(InputCode.LONE_SURROGATE, f"column {column}") from None
+    if size > spec.max_text_bytes:
+        raise RowFault(InputCode.TOO_LARGE, f"column {column}: {size:,} bytes")
+    return value
+
+
+def _check_text(column: str, value: str, spec: InputSpec) -> None:
+    try:
+        size = len(value) if value.isascii() else len(value.encode())
+    except UnicodeEncodeError:
+        raise RowFault(InputCode.LONE_SURROGATE, f"column {column}") from None
+    if size > spec.max_text_bytes:
+        raise RowFault(InputCode.TOO_LARGE, f"column {column}: {size:,} bytes")
+    if "\0" in value:
+        raise RowFault(InputCode.NUL_IN_TEXT, f"column {column}")
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    """Return 16 hex characters over what is asked: NFC, so that the two ways to write é are the same content."""
+    parts = [(column, text(value)) for column, value in body.items()]
+    normal = [(c, t if t.isascii() else unicodedata.normalize("NFC", t)) for c, t in parts]
+    return hashlib.sha256(_encode(normal)).hexdigest()[:16]
+
+
+def _reject(record: Record, fault: RowFault, file: int, row_id: Any = None) -> Reject:
+    shown = str(row_id).encode(errors="replace").decode()[:_SHOWN_ID] if isinstance(row_id, str | int) else None
+    return Reject(
+        file=file,
+        line=record.line,
+        record=record.number,
+        byte_offset=record.offset,
+        id=shown,
+        row_class=RowClass.REJECTED,
+        code=fault.code,
+        detail=fault.detail,
+        row_sha256=hashlib.sha256(record.raw).hexdigest(),
+    )

@@ -1,0 +1,53 @@
+"""Where a run's files are in the output bucket, and how the parts of a batch's results are named."""
+
+from enum import StrEnum
+
+from nightshift.model import BatchId, ChunkId, RunId
+
+
+class Part(StrEnum):
+    """What becomes of an applied result line: the folder it goes to."""
+
+    OUTPUT = "output"
+    FAILED = "failed"
+    RETRY = "retry"
+
+
+def home(run_id: RunId) -> str:
+    """Return the prefix of everything a run writes."""
+    return f"runs/{run_id}/"
+
+
+def job(run_id: RunId) -> str:
+    """Return the key of the job as it was when the run was planned."""
+    return f"{home(run_id)}job.yaml"
+
+
+def plan(run_id: RunId, chunk: ChunkId) -> str:
+    """Return the key of a chunk's requests, one line each."""
+    return f"{home(run_id)}plan/{chunk}.jsonl"
+
+
+def ids(run_id: RunId, chunk: ChunkId) -> str:
+    """Return the key of a chunk's PlannedRow lines."""
+    return f"{home(run_id)}plan/{chunk}.ids"
+
+
+def rejects(run_id: RunId) -> str:
+    """Return the prefix of the rows that are never sent."""
+    return f"{home(run_id)}rejects/"
+
+
+def raw(run_id: RunId, chunk: ChunkId, batch_id: BatchId) -> str:
+    """Return the key of a batch's results as the API gave them. Named for the batch: another one never mixes in."""
+    return f"{home(run_id)}raw/{chunk}-{batch_id}.jsonl"
+
+
+def part(run_id: RunId, kind: Part, chunk: ChunkId, offset: int) -> str:
+    """Return the key of what the archive's lines from byte `offset` became: a repeated block lands on itself."""
+    return f"{home(run_id)}{kind}/{chunk}-{offset:012d}.jsonl"
+
+
+def report(run_id: RunId) -> str:
+    """Return the key of the report."""
+    return f"{home(run_id)}report.json"

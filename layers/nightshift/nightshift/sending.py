@@ -1,0 +1,235 @@
+"""The one protocol that matters: how a planned chunk becomes exactly one batch (docs/architecture.md, Sending).
+
+`batches.create` has no idempotency key, so an intent goes before it and only reconciliation removes one that stands:
+
+    PLANNED ──start_send──► SENDING + intent ──POST──► 200: SENT          (one transaction each)
+       ▲                        │                └──► refused: PLANNED, or the run is held
+       └───── reconcile ────────┴──── not known: the intent stays
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+
+import msgspec
+
+from nightshift import run_files
+from nightshift.decision import GRACE_LOST, sendable, settles_at
+from nightshift.errors import (
+    Ambiguous,
+    ApiError,
+    Conflict,
+    NoMoney,
+    NotAccepted,
+    Redirected,
+    Rejected,
+    Unauthorized,
+)
+from nightshift.model import BatchView, Chunk, Hold, HoldCode, Intent, IntentNote, RunId, custom_id_prefix
+from nightshift.ports import BatchApi, Clock, Ledger, Outputs
+
+LEAST_TIME = timedelta(seconds=200)
+"""A send is not begun with less left: an upload, the API's answer and our own writes must fit."""
+LAST_WRITES = timedelta(seconds=30)
+"""Kept back from a POST's time-out for writing down what came of it."""
+LOOK_BACK = timedelta(minutes=5)
+"""Reconciliation lists from this long before the intent: clocks differ."""
+LOOK_AGAIN = timedelta(minutes=1)
+BLOCK = 1 << 20
+"""Bytes read from a plan at a time."""
+
+_OPENING, _CLOSING = b'{"requests":[', b"]}"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanBody:
+    """A create's body, straight from the plan object: sized, re-readable, never a list of dicts.
+
+    A plan has one compact JSON request per line and no newline elsewhere, so joining the lines with commas is a
+    byte-for-byte replacement, and the size is known before the first byte is sent.
+    """
+
+    outputs: Outputs
+    key: str
+    plan_size: int
+    rows: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body: the last line's newline becomes nothing."""
+        return len(_OPENING) + self.plan_size - 1 + len(_CLOSING)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the body from its first byte."""
+        yield _OPENING
+        left = self.plan_size - 1
+        with self.outputs.open(self.key) as plan:
+            while left > 0 and (block := plan.read(min(BLOCK, left))):
+                left -= len(block)
+                yield block.replace(b"\n", b",")
+        yield _CLOSING
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Sends a run's planned chunks, one create at a time in the whole stack."""
+
+    ledger: Ledger
+    api: BatchApi
+    outputs: Outputs
+    clock: Clock
+
+    def send(self, run_id: RunId, *, owner: str, deadline: datetime) -> int:
+        """Send until nothing is left, something says wait, or time runs short. Returns the batches created or adopted.
+
+        Args:
+            run_id: the run.
+            owner: uuid of this invocation.
+            deadline: when this invocation must be dead.
+        """
+        done = 0
+        while True:
+            intent = self.ledger.intent()
+            if intent is not None:
+                if not self.settle(intent):
+                    return done
+                continue
+            chunk = self._next(run_id)
+            if chunk is None or self.clock() + LEAST_TIME > deadline:
+                return done
+            if done == 0 and not self._probe(run_id):
+                return done
+            if not self._send(chunk, owner, deadline):
+                return done
+            done += 1
+
+    def _next(self, run_id: RunId) -> Chunk | None:
+        run = self.ledger.run(run_id)
+        if run.hold is not None:
+            return None
+        now = self.clock()
+        return next((c for c in self.ledger.chunks(run_id) if sendable(c, run, now)), None)
+
+    def _probe(self, run_id: RunId) -> bool:
+        """Fail before the intent where the key or the money is gone: an intent that stands blocks every run."""
+        try:
+            self.api.probe()
+        except ApiError as error:
+            if (hold := hold_for(error, self.clock())) is None:
+                raise
+            self.ledger.hold(run_id, hold)
+            return False
+        return True
+
+    def _send(self, chunk: Chunk, owner: str, deadline: datetime) -> bool:
+        """Send one chunk. True where it is now a batch."""
+        intent = Intent(
+            chunk.run_id, chunk.id, chunk.attempt + 1, chunk.rows, owner, created=self.clock(), deadline=deadline
+        )
+        try:
+            self.ledger.start_send(chunk, intent)
+        except Conflict:
+            return False  # somebody else is sending, or the run was held: the next look decides
+        body = PlanBody(self.outputs, run_files.plan(chunk.run_id, chunk.id), chunk.size, chunk.rows)
+        now = self.clock()
+        if now + LEAST_TIME > deadline:  # checked again here: this invocation may have been frozen meanwhile
+            self.ledger.not_sent(intent, not_before=None, error="the sender's time ran short before the POST")
+            return False
+        try:
+            batch = self.api.create(body, timeout=(deadline - now - LAST_WRITES).total_seconds())
+        except Ambiguous as error:
+            note = IntentNote.CONNECTION_LOST if error.status is None else IntentNote.HTTP_ERROR
+            self.ledger.note_intent(intent, note, self.clock())
+            return False
+        except ApiError as error:
+            self._refused(intent, error)
+            return False
+        self.ledger.sent(intent, batch, adopted=False)
+        return True
+
+    def _refused(self, intent: Intent, error: ApiError) -> None:
+        """Nothing was created, for certain: back to PLANNED, and hold where trying again cannot help."""
+        now = self.clock()
+        wait = error.retry_after if isinstance(error, NotAccepted) else LOOK_AGAIN.total_seconds()
+        if (hold := hold_for(error, now)) is not None:
+            self.ledger.hold(intent.run_id, hold)
+        self.ledger.not_sent(intent, not_before=now + timedelta(seconds=wait), error=str(error))
+
+    def settle(self, intent: Intent) -> bool:
+        """Reconcile a create whose outcome is not known, when its grace has passed. True where the intent is gone."""
+        now = self.clock()
+        if settles_at(intent) > now:
+            return False
+        try:
+            candidates = self._candidates(intent)
+            matching = self._ours(intent, candidates) if len(candidates) > 1 else candidates
+        except ApiError:
+            self.ledger.look_again(intent, now + LOOK_AGAIN)
+            return False
+        try:
+            return self._decide(intent, matching, now)
+        except Conflict:
+            return False  # another invocation reconciles too: one of us wins, and the next look sees it
+
+    def _decide(self, intent: Intent, matching: list[BatchView] | None, now: datetime) -> bool:
+        if matching is None:  # several, and not all have ended: their results will tell
+            self.ledger.look_again(intent, now + LOOK_AGAIN)
+            return False
+        if matching:
+            self.ledger.sent(intent, matching[0], adopted=True)
+            return True
+        if intent.none_seen_at is None:  # one read is not enough: a batch may be slow to become visible
+            self.ledger.none_seen(intent, now)
+            return False
+        self.ledger.not_sent(intent, not_before=None, error="the create was lost; no batch came of it")
+        return True
+
+    def _candidates(self, intent: Intent) -> list[BatchView]:
+        """List batches that this create may have made: unclaimed, of its size, in its time."""
+        since, until = intent.created - LOOK_BACK, intent.deadline + GRACE_LOST
+        listed = [b for b in self.api.batches(since) if b.rows == intent.rows and b.created_at <= until]
+        known = self.ledger.claimed(b.id for b in listed) | set(intent.excluded)
+        return [b for b in listed if b.id not in known]
+
+    def _ours(self, intent: Intent, candidates: list[BatchView]) -> list[BatchView] | None:
+        """Tell several candidates apart by the custom_ids in their results; None while some run and none is ours."""
+        prefix = custom_id_prefix(intent.run_id, intent.chunk)
+        for batch in candidates:
+            if batch.ended and self._first_id(batch).startswith(prefix):
+                return [batch]
+        return [] if all(b.ended for b in candidates) else None
+
+    def _first_id(self, batch: BatchView) -> str:
+        head = b""
+        with self.api.results(batch) as blocks:
+            for block in blocks:
+                head += block
+                if b"\n" in head:
+                    break
+        line = next(islice(head.splitlines(), 1), b"")
+        return _FirstLine.decode(line).custom_id if line else ""
+
+
+class _Line(msgspec.Struct):
+    custom_id: str = ""
+
+
+_FirstLine = msgspec.json.Decoder(_Line)
+
+
+def hold_for(error: ApiError, now: datetime) -> Hold | None:
+    """Return the hold that a refusal means, or None where waiting is enough."""
+    match error:
+        case NoMoney():
+            return Hold(
+                HoldCode.NO_MONEY, f"The API refuses work until a spend limit is raised or a bill is paid: {error}", now
+            )
+        case Unauthorized():
+            return Hold(HoldCode.API_KEY, f"Put a valid key into the secret, then resume. {error}", now)
+        case Rejected():
+            return Hold(HoldCode.API_REJECTED, f"The API refuses this batch whole, and would again: {error}", now)
+        case Redirected():
+            return Hold(HoldCode.API_REDIRECTED, f"AnthropicBaseUrl redirects, which is never followed: {error}", now)
+        case _:  # not now, not reached, not known: waiting or reconciling is enough
+            return None

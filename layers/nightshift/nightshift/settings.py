@@ -1,0 +1,78 @@
+"""What each function reads from its environment: one frozen model each, field name = variable name in lower case."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from nightshift.errors import MisconfiguredError
+
+BASE_URL = re.compile(r"https://[A-Za-z0-9.-]+(:\d+)?|http://(127\.0\.0\.1|localhost)(:\d+)?")
+"""The API over TLS, or a local one on loopback."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitSettings:
+    """Environment of the submit function."""
+
+    runs_table: str
+    input_bucket: str
+    output_bucket: str
+    state_machine_arn: str
+    api_key_secret_arn: str
+    api_base_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatusSettings:
+    """Environment of the status function."""
+
+    runs_table: str
+    state_machine_arn: str
+    api_key_secret_arn: str
+    api_base_url: str
+    poll_min_seconds: int
+    poll_max_seconds: int
+    poll_percent: float
+    max_turns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResultsSettings:
+    """Environment of the results function."""
+
+    runs_table: str
+    ticket_table: str
+    output_bucket: str
+    api_key_secret_arn: str
+    api_base_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSettings:
+    """Environment of the report function."""
+
+    runs_table: str
+    output_bucket: str
+
+
+def load[T](kind: type[T], environment: Mapping[str, str] = os.environ) -> T:
+    """Read a settings model from the environment.
+
+    Raises:
+        MisconfiguredError: names all missing and unusable variables at once.
+    """
+    problems: list[str] = []
+    values: dict[str, object] = {}
+    for field in fields(kind):  # type: ignore[arg-type] # every settings model is a dataclass
+        name = field.name.upper()
+        text = environment.get(name, "")
+        try:
+            values[field.name] = field.type(text) if text else problems.append(f"{name} is missing")  # type: ignore[operator, func-returns-value]
+        except ValueError:
+            problems.append(f"{name}={text!r} is not a number")
+        if field.name == "api_base_url" and text and not BASE_URL.fullmatch(text):
+            problems.append(f"{name}={text!r} is neither https:// nor http:// on loopback")
+    if problems:
+        raise MisconfiguredError("; ".join(problems))
+    return kind(**values)

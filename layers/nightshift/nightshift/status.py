@@ -1,0 +1,123 @@
+"""Status: the loop's look at a run. It writes down what it saw, and says what comes next."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from nightshift.decision import FRUITLESS_LIMIT, Policy, fingerprint, next_step
+from nightshift.errors import ApiError
+from nightshift.model import BatchId, BatchView, Chunk, ChunkState, Hold, HoldCode, Intent, Run, RunId, Step, StepKind
+from nightshift.ports import BatchApi, Clock, Executions, Ledger
+
+ASK_EACH = 3
+"""Up to so many batches are asked for one by one; more cost one list call per 1,000."""
+LOOK_BACK = timedelta(minutes=5)
+BACK_OFF_SECONDS, BACK_OFF_MAX_SECONDS = 30, 900
+"""After a step that changed nothing: 30 s * 2^n, at most 15 min."""
+ACTIVE = frozenset({StepKind.SUBMIT, StepKind.COLLECT, StepKind.REPORT})
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look saw and decided."""
+
+    step: Step
+    polled: int = 0
+    """Batches that were asked about."""
+    ended: int = 0
+    """Batches that had ended since the last look."""
+    trouble: str = ""
+    """Why the API could not be asked, where it could not: the next look tries again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """Looks at runs."""
+
+    ledger: Ledger
+    api: BatchApi
+    executions: Executions
+    clock: Clock
+    policy: Policy
+
+    def look(self, run_id: RunId, *, execution: str, turn: int) -> Look:
+        """Look once.
+
+        Args:
+            run_id: the run.
+            execution: name of the state machine execution that asks, `<run_id>-c0001`.
+            turn: looks of this execution so far.
+
+        Raises:
+            RunNotFound: no such run.
+        """
+        run = self.ledger.run(run_id)
+        number = int(re.sub(r".*-c", "", execution))
+        if number < run.execution:
+            self.executions.start(run_id, run.execution)  # in case whoever moved the loop died before starting it
+            return Look(Step(StepKind.HANDED_OVER, reason=f"execution {run.execution} has the loop"))
+        look = self._decide(run)
+        if turn >= self.policy.max_turns and look.step.kind not in {StepKind.DONE, StepKind.HELD}:
+            self.ledger.next_execution(run_id, number + 1)
+            self.executions.start(run_id, number + 1)
+            return replace(look, step=Step(StepKind.HANDED_OVER, reason=f"{turn} turns"))
+        return look
+
+    def _decide(self, run: Run) -> Look:
+        chunks = self.ledger.chunks(run.run_id)
+        polled = [c for c in chunks if c.state is ChunkState.SENT]
+        ended, trouble = self._poll(polled)
+        if ended:
+            chunks = self.ledger.chunks(run.run_id)
+        now, intent = self.clock(), self.ledger.intent()
+        run = self._progress(run, chunks, intent, now)
+        step = next_step(run, chunks, intent, now, self.policy)
+        if step.kind in ACTIVE and run.retry_at is not None and run.retry_at > now:
+            seconds = max(1, int((run.retry_at - now).total_seconds()))
+            step = Step(
+                StepKind.WAIT, wait_seconds=seconds, reason=f"{step.kind} changed nothing, {run.fruitless} times"
+            )
+        self.ledger.looked(replace(run, dispatched=step.kind in ACTIVE))
+        return Look(step, polled=len(polled), ended=ended, trouble=trouble)
+
+    def _progress(self, run: Run, chunks: Sequence[Chunk], intent: Intent | None, now: datetime) -> Run:
+        """Note whether anything changed since the last look; hold a run whose steps do not change anything."""
+        seen = hashlib.sha256(f"{fingerprint(run, chunks)} {run.reported} {intent}".encode()).hexdigest()[:16]
+        if seen != run.progress:
+            return replace(run, progress=seen, changed_at=now, fruitless=0, retry_at=None)
+        if not run.dispatched:
+            return run
+        fruitless = run.fruitless + 1
+        if fruitless >= FRUITLESS_LIMIT:
+            reason = f"{fruitless} steps in a row changed nothing. The functions' logs say why; mend it, then resume."
+            hold = Hold(HoldCode.NO_PROGRESS, reason, now)
+            self.ledger.hold(run.run_id, hold)
+            run = replace(run, hold=run.hold or hold)
+        back_off = min(BACK_OFF_SECONDS * 2 ** (fruitless - 1), BACK_OFF_MAX_SECONDS)
+        return replace(run, fruitless=fruitless, retry_at=now + timedelta(seconds=back_off))
+
+    def _poll(self, sent: Sequence[Chunk]) -> tuple[int, str]:
+        """Ask the API about batches in flight, and write down which have ended. Trouble is no news, never an error."""
+        if not sent:
+            return 0, ""
+        try:
+            seen = self._ask(sent)
+        except ApiError as error:
+            return 0, str(error)
+        ended = 0
+        for chunk in sent:
+            batch = seen.get(chunk.batch_id) if chunk.batch_id is not None else None
+            if batch is not None and batch.ended:
+                self.ledger.ended(chunk, batch)
+                ended += 1
+        return ended, ""
+
+    def _ask(self, sent: Sequence[Chunk]) -> dict[BatchId, BatchView]:
+        ids = [c.batch_id for c in sent if c.batch_id is not None]
+        if len(ids) <= ASK_EACH:
+            return {i: self.api.batch(i) for i in ids}
+        since = min(c.sent_at for c in sent if c.sent_at is not None) - LOOK_BACK
+        wanted = set(ids)
+        return {b.id: b for b in self.api.batches(since) if b.id in wanted}

@@ -1,0 +1,76 @@
+"""`python -m local`: deploy template.yaml on this machine, print one line of JSON, serve until told to stop.
+
+It stops on SIGTERM and SIGINT, and when its standard input ends: it never outlives the program that started it.
+"""
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import warnings
+from pathlib import Path
+from typing import NoReturn
+
+
+def main() -> int:
+    """Run the cloud; return the exit status."""
+    options = _arguments()
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("moto.stepfunctions").setLevel(logging.CRITICAL)  # failed states are in the feed, without the data
+    warnings.filterwarnings("ignore", module=r"(moto|samtranslator|boto3|botocore)\b")
+    _forget_the_real_aws()
+    from local.cloud import Cloud, Options  # noqa: PLC0415, only now: moto and boto3 read the environment at import
+
+    parameters = dict(part.split("=", 1) for part in options.param)
+    local = options.dynamodb == "local"
+    cloud = Cloud(Options(options.template, options.stack, parameters, local, options.enforce_iam))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+    threading.Thread(target=_watch_input, daemon=True).start()
+    try:
+        print(json.dumps(cloud.start()), flush=True)
+        threading.Event().wait()
+    finally:
+        cloud.stop()
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    parser.add_argument("--template", type=Path, default=Path("template.yaml"), help="or .aws-sam/build/template.yaml")
+    parser.add_argument("--stack", default="nightshift", help="name of the stack")
+    parser.add_argument("--param", action="append", default=[], metavar="K=V", help="a template parameter")
+    parser.add_argument("--dynamodb", choices=["moto", "local"], default="moto", help="local: AWS's engine, for large runs")
+    parser.add_argument("--enforce-iam", action="store_true", help="refuse what AWS would, instead of reporting it")
+    return parser.parse_args()
+
+
+def _forget_the_real_aws() -> None:
+    """Nothing here may reach a real account, whatever the shell that started us is set up for."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "MOTO_"))]:
+        del os.environ[name]
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+    os.environ["AWS_DEFAULT_REGION"] = "us-east-1"  # moto asks for one
+    os.environ["AWS_ACCESS_KEY_ID"] = os.environ["AWS_SECRET_ACCESS_KEY"] = "desk"
+    os.environ["NO_PROXY"] = "*"
+
+
+def _stop(number: int, _frame: object) -> NoReturn:
+    """Leave the main thread, wherever it is; whoever asks twice is not in more of a hurry."""
+    del number
+    for again in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(again, signal.SIG_IGN)
+    sys.exit(0)
+
+
+def _watch_input() -> None:
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""JSON Schemas of structured outputs: what the service refuses in them, and a value that conforms.
+
+The refusals' wording was seen in public threads (there with `output_format` for the path's head); which keywords are
+refused is documented: no `minimum`, `maximum`, `minLength` …, no recursion, `additionalProperties: false` on each
+object.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any
+
+from .rows import RowError, invalid
+
+type Json = dict[str, Any]
+
+REFUSED = {
+    "integer": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+    "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+    "string": ("minLength", "maxLength"),
+    "array": ("maxItems", "uniqueItems"),
+    "object": ("minProperties", "maxProperties"),
+}
+FORMATS = {
+    "date": "2026-11-22",
+    "date-time": "2026-11-22T00:00:00Z",
+    "time": "00:00:00Z",
+    "duration": "P1D",
+    "email": "someone@example.com",
+    "hostname": "example.com",
+    "ipv4": "192.0.2.1",
+    "ipv6": "2001:db8::1",
+    "uri": "https://example.com/",
+    "uuid": "00000000-0000-4000-8000-000000000000",
+}
+WORD = re.compile(r"[^\W_]+")
+STEM = 4
+"""Letters by which two words count as the same: "billed" is about "billing"."""
+
+
+def problems(schema: object, path: str, root: Json | None = None, seen: tuple[str, ...] = ()) -> Iterator[RowError]:
+    """Yield what the service would refuse in a schema."""
+    if not isinstance(schema, dict):
+        yield invalid(f"{path}: Input should be a valid dictionary")
+        return
+    root = schema if root is None else root
+    reference = schema.get("$ref")
+    if reference in seen:
+        yield invalid(f"{path}: Recursive schemas are not supported")
+        return
+    kind = schema.get("type")
+    if kind == "object" and schema.get("additionalProperties") is not False:
+        yield invalid(f"{path}: For 'object' type, 'additionalProperties' must be explicitly set to false")
+    refused = [key for key in REFUSED.get(str(kind), ()) if key in schema]
+    if refused:
+        yield invalid(f"{path}: For '{kind}' type, properties {', '.join(refused)} are not supported")
+    if reference is not None:
+        yield from problems(_resolve(root, reference), path, root, (*seen, reference))
+    for child in _children(schema):
+        yield from problems(child, path, root, seen)
+
+
+def _children(schema: Json) -> Iterator[object]:
+    properties = schema.get("properties")
+    yield from (properties if isinstance(properties, dict) else {}).values()
+    if "items" in schema:
+        yield schema["items"]
+    yield from schema.get("anyOf") or ()
+    yield from schema.get("allOf") or ()
+
+
+def _resolve(root: Json, reference: str) -> Json:
+    """Follow a `$ref` inside the schema; one that leads nowhere describes anything."""
+    node: Any = root
+    for part in reference.removeprefix("#/").split("/"):
+        node = node.get(part, {}) if isinstance(node, dict) else {}
+    return node if isinstance(node, dict) else {}
+
+
+class Filler:
+    """Makes a value that conforms to a schema out of a text."""
+
+    def __init__(self, root: Json, text: str, *, shout: bool = False) -> None:
+        """Read the text once; `shout` puts enum values in upper case, which the service does not rule out."""
+        self._root = root
+        self._text = text
+        self._words = _words(text)
+        self._shout = shout
+
+    def value(self, schema: Json, name: str = "") -> Any:
+        """Return a value for a schema; `name` tells properties of the same shape apart."""
+        while "$ref" in schema:
+            schema = _resolve(self._root, schema["$ref"])
+        if "const" in schema:
+            return schema["const"]
+        if "enum" in schema:
+            return self._choice(schema["enum"], name)
+        for key in ("anyOf", "oneOf", "allOf"):
+            if schema.get(key):
+                return self.value(schema[key][0], name)
+        return self._typed(schema, name)
+
+    def _typed(self, schema: Json, name: str) -> Any:
+        kind = schema.get("type")
+        kind = kind[0] if isinstance(kind, list) and kind else kind
+        match kind:
+            case "object":
+                return {key: self.value(part, key) for key, part in (schema.get("properties") or {}).items()}
+            case "array":
+                return [self.value(schema.get("items") or {}, name)]
+            case "boolean":
+                return self._roll(name, 2) == 1
+            case "integer":
+                return self._roll(name, 10)
+            case "number":
+                return self._roll(name, 100) / 100
+            case "null":
+                return None
+            case _:
+                return (
+                    FORMATS.get(schema.get("format", ""))
+                    or f"Stand-in {name}: {' '.join(self._text.split()[:6])}".strip()
+                )
+
+    def _choice(self, options: list[Any], name: str) -> Any:
+        """Return the option whose words the text has most of; where none stands out, one fixed by the text."""
+        best, ties = 0.0, list(range(len(options)))
+        for index, stems in enumerate(_stems(tuple(map(str, options)))):
+            shared = len(stems & self._words)
+            score = shared * shared / len(stems) if stems else 0.0
+            if score > best:
+                best, ties = score, [index]
+            elif score == best and best > 0:
+                ties.append(index)
+        option = options[ties[self._roll(name, len(ties))]]
+        return option.upper() if self._shout and isinstance(option, str) else option
+
+    def _roll(self, name: str, sides: int) -> int:
+        digest = blake2b(f"{name}\0{self._text}".encode(), digest_size=8).digest()
+        return int.from_bytes(digest) % sides
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(word[:STEM] for word in WORD.findall(text.lower()))
+
+
+@lru_cache(maxsize=256)
+def _stems(options: tuple[str, ...]) -> tuple[frozenset[str], ...]:
+    """Return the words of each option, without those that several share: "card" tells no two card labels apart."""
+    words = [_words(re.sub(r"([a-z])([A-Z])", r"\1 \2", option)) for option in options]
+    return tuple(own - frozenset().union(*(other for other in words if other is not own)) or own for own in words)

@@ -1,0 +1,255 @@
+"""One execution environment: one `awslambdaric` process, one invocation at a time."""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from local.runtime_api import Invocation, RuntimeApi
+from local.wire import ACCOUNT, REGION
+
+INIT_SECONDS = 10.0
+"""Lambda's limit for initialisation; what goes beyond it counts against the function's own time-out."""
+
+STARTUP = Path(__file__).parent / "runtime"
+"""Holds sitecustomize.py, which every runtime process executes first."""
+
+LAST_WORDS = 1.0
+"""Real seconds for the output of a process that has died to arrive."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionConfig:
+    """A Lambda function as the template describes it."""
+
+    logical_id: str
+    name: str
+    handler: str
+    code: Path
+    layers: Sequence[Path]
+    """Directories laid out as /opt is, in the order of the template."""
+    variables: Mapping[str, str]
+    timeout: int
+    """Seconds, real."""
+    memory: int
+    """MB. Recorded against the peak of each invocation, not enforced: an address space limit is not memory."""
+    role: str
+    json_logs: bool = False
+    log_level: str = "INFO"
+
+    @property
+    def arn(self) -> str:
+        """The function's ARN."""
+        return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """What every runtime process of this cloud shares."""
+
+    python: Path
+    """The interpreter with awslambdaric and boto3: what the managed runtime offers, and nothing else."""
+    work: Path
+    """Where temporary files go; the cloud removes it."""
+    clock: Path
+    tether: int
+    """Read end of a pipe that closes when the cloud is gone."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Given to every function: where AWS is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How one invocation ended."""
+
+    request_id: str
+    payload: bytes
+    error: str | None
+    milliseconds: float
+    init_milliseconds: float | None
+    """None for a warm start."""
+    memory: int
+    """Peak resident MB during this invocation."""
+    log: list[str]
+
+
+class Environment:
+    """A runtime process and the API it talks to."""
+
+    def __init__(self, config: FunctionConfig, host: Host, key_id: str, on_line: Callable[[str], None]) -> None:
+        """Start the process; it initialises while the caller prepares the first invocation."""
+        self.config = config
+        self._api = RuntimeApi()
+        self._on_line = on_line
+        self._lines: deque[str] = deque(maxlen=5_000)
+        self._cold = True
+        self._started = time.monotonic()
+        self._process = self._spawn(host, key_id)
+        self._watcher = threading.Thread(target=self._watch, name=f"output of {config.name}", daemon=True)
+        self._watcher.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether another invocation may go here."""
+        return self._process.poll() is None and not self._api.spoiled and self._api.init_error is None
+
+    @property
+    def working(self) -> bool:
+        """Whether an invocation is inside."""
+        current = self._api.current
+        return current is not None and not current.done.is_set()
+
+    def invoke(self, payload: bytes) -> Outcome:
+        """Run one event to its end, its time-out, or the death of the process."""
+        self._lines.clear()
+        init = self._initialise() if self._cold else None
+        limit = float(self.config.timeout)
+        invocation = Invocation(str(uuid.uuid4()), payload, self.config.arn, round((time.time() + limit) * 1000))
+        began = time.monotonic()
+        self._reset_peak()
+        self._hand_over(invocation, limit)
+        took = (time.monotonic() - began) * 1000
+        return Outcome(
+            request_id=invocation.request_id,
+            payload=invocation.body,
+            error=invocation.error,
+            milliseconds=took,
+            init_milliseconds=init,
+            memory=self._peak(),
+            log=list(self._lines),
+        )
+
+    def kill(self) -> None:
+        """SIGKILL the process and everything it started, as a lost machine would."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)  # its own session, started below
+
+    def close(self) -> None:
+        """End the process and its API."""
+        self.kill()
+        self._process.wait()
+        self._api.close()
+
+    def _spawn(self, host: Host, key_id: str) -> subprocess.Popen[bytes]:
+        scratch = host.work / "tmp" / secrets.token_hex(4)
+        scratch.mkdir(parents=True)
+        return subprocess.Popen(
+            [host.python, "-m", "awslambdaric", self.config.handler],
+            cwd=self.config.code,
+            env=_variables(self.config, host, self._api.address, key_id, scratch),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=[host.tether],
+            start_new_session=True,
+        )
+
+    def _watch(self) -> None:
+        """Pass on what the process prints; when it dies, settle what it was working on."""
+        assert self._process.stdout
+        for raw in self._process.stdout:
+            line = raw.decode("utf-8", "replace").rstrip("\n").replace("\r", "\n")
+            self._lines.append(line)
+            self._on_line(line)
+        code = self._process.wait()
+        self._process.stdout.close()
+        if self._api.current:
+            self._api.current.finish(_exit_error(self._api.current.request_id, code), "Unhandled")
+        self._api.ready.set()
+
+    def _initialise(self) -> float:
+        """Wait for the process to ask for work; return its milliseconds."""
+        self._api.ready.wait(INIT_SECONDS)
+        self._cold = False
+        return (time.monotonic() - self._started) * 1000
+
+    def _hand_over(self, invocation: Invocation, limit: float) -> None:
+        """Give the invocation to the process and wait, at most `limit` seconds."""
+        until = time.monotonic() + limit
+        ready = self._api.ready.wait(limit)
+        if self._api.init_error is not None:
+            invocation.finish(self._api.init_error, "Unhandled")
+            return
+        if self._process.poll() is not None:
+            invocation.finish(_exit_error(invocation.request_id, self._process.returncode), "Unhandled")
+            return
+        self._api.current = invocation
+        self._api.inbox.put(invocation)
+        if not ready or not invocation.done.wait(until - time.monotonic()):
+            self._api.spoiled = True
+            invocation.finish(_timeout_error(invocation.request_id, self.config.timeout), "Unhandled")
+            self.kill()
+        if not self.alive:
+            self._watcher.join(LAST_WORDS)
+
+    def _reset_peak(self) -> None:
+        """Let the kernel's high-water mark start again, so that it belongs to one invocation (Linux only)."""
+        try:
+            Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
+        except OSError:
+            return
+
+    def _peak(self) -> int:
+        """Peak resident MB since the last reset; 0 where the process is gone or the system has no /proc."""
+        try:
+            status = Path(f"/proc/{self._process.pid}/status").read_text()
+        except OSError:
+            return 0
+        return next((int(line.split()[1]) // 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0)
+
+
+def _variables(config: FunctionConfig, host: Host, api: str, key_id: str, scratch: Path) -> dict[str, str]:
+    """Build the environment from nothing: what Lambda sets, the desk's few, the function's own last."""
+    layers = [layer / part for layer in config.layers for part in ("python/lib/python3.13/site-packages", "python")]
+    path = [STARTUP, config.code, *(part for part in layers if part.exists())]
+    lambdas = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "en_US.UTF-8",
+        "TZ": ":UTC",
+        "LAMBDA_TASK_ROOT": str(config.code),
+        "_HANDLER": config.handler,
+        "PYTHONPATH": os.pathsep.join(map(str, path)),
+        "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
+        "AWS_LAMBDA_RUNTIME_API": api,
+        "AWS_LAMBDA_FUNCTION_NAME": config.name,
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(config.memory),
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{config.name}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": f"[$LATEST]{secrets.token_hex(16)}",
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,  # boto3 reads only this one
+        "AWS_ACCESS_KEY_ID": key_id,
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_SESSION_TOKEN": "local",
+    }
+    if config.json_logs:
+        lambdas |= {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": config.log_level}
+    desk = {
+        "NIGHTSHIFT_CLOCK": str(host.clock),
+        "NIGHTSHIFT_TETHER": str(host.tether),
+        "TMPDIR": str(scratch),  # Lambda's /tmp belongs to one environment
+        "PYTHONDONTWRITEBYTECODE": "1",  # /var/task and /opt are read-only
+    }
+    return lambdas | desk | dict(host.variables) | dict(config.variables)
+
+
+def _exit_error(request_id: str, code: int) -> bytes:
+    """What Lambda answers when the process is gone."""
+    how = f"signal: {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+    message = f"RequestId: {request_id} Error: Runtime exited with error: {how}"
+    return json.dumps({"errorType": "Runtime.ExitError", "errorMessage": message}).encode()
+
+
+def _timeout_error(request_id: str, seconds: int) -> bytes:
+    """What Lambda answers when the function was not done in time."""
+    message = f"{request_id} Task timed out after {seconds:.2f} seconds"
+    return json.dumps({"errorType": "Sandbox.Timedout", "errorMessage": message}).encode()

@@ -1,0 +1,1 @@
+"""How each CloudFormation type is made on the desk."""

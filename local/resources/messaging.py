@@ -1,0 +1,96 @@
+"""SQS, EventBridge, Scheduler, CloudWatch Logs and IAM."""
+
+import json
+from collections.abc import Mapping
+
+from local.deploy import Asked, Made, Maker, only
+from local.iam import Access
+from local.resources.clients import Clients, without_tls_only
+from local.wire import ACCOUNT, REGION
+
+TARGET_FIELDS = {"Arn", "Id", "RoleArn", "Input", "InputTransformer", "RetryPolicy", "DeadLetterConfig"}
+"""Of a rule's or a schedule's target. Delivery to a local function does not fail, so the last two have nothing to do."""
+
+POLICY_VERSION = "2012-10-17"
+
+
+class Messaging:
+    """SQS, EventBridge, Scheduler, CloudWatch Logs and IAM."""
+
+    def __init__(self, clients: Clients, access: Access) -> None:
+        """`access` learns the roles' policies."""
+        self._clients = clients
+        self._access = access
+
+    def makers(self) -> Mapping[str, Maker]:
+        """The types made here."""
+        return {
+            "AWS::Events::Rule": self._rule,
+            "AWS::IAM::ManagedPolicy": self._managed_policy,
+            "AWS::IAM::Role": self._role,
+            "AWS::Logs::LogGroup": self._log_group,
+            "AWS::SQS::Queue": self._queue,
+            "AWS::SQS::QueuePolicy": self._queue_policy,
+            "AWS::Scheduler::Schedule": self._schedule,
+        }
+
+    def _queue(self, asked: Asked) -> Made:
+        name = asked.properties.take("QueueName", asked.name)
+        given = asked.properties.take_all("MessageRetentionPeriod", "VisibilityTimeout", "RedrivePolicy")
+        texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in given.items()}
+        url = self._clients("sqs").create_queue(QueueName=name, Attributes=texts)["QueueUrl"]
+        return Made(url, {"Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}", "QueueName": name, "QueueUrl": url})
+
+    def _queue_policy(self, asked: Asked) -> Made:
+        document = asked.properties.take("PolicyDocument")
+        policy = json.dumps({**document, "Statement": without_tls_only(document["Statement"])})
+        for url in asked.properties.take("Queues"):
+            self._clients("sqs").set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+        return Made(asked.name)
+
+    def _rule(self, asked: Asked) -> Made:
+        properties, events = asked.properties, self._clients("events")
+        name, targets = properties.take("Name", asked.name), properties.take("Targets", [])
+        pattern = json.dumps(properties.take("EventPattern"))
+        given = properties.take_all("State", "Description")
+        arn = events.put_rule(Name=name, EventPattern=pattern, **given)["RuleArn"]
+        for target in targets:
+            only(asked.logical_id, target, TARGET_FIELDS)
+        events.put_targets(Rule=name, Targets=targets)
+        return Made(name, {"Arn": arn})
+
+    def _schedule(self, asked: Asked) -> Made:
+        properties, target = asked.properties, asked.properties.take("Target")
+        only(asked.logical_id, target, TARGET_FIELDS)
+        given = properties.take_all("ScheduleExpression", "ScheduleExpressionTimezone", "FlexibleTimeWindow")
+        given |= properties.take_all("State", "Description", "StartDate", "EndDate")
+        name = properties.take("Name", asked.name)
+        for field in ("MaximumEventAgeInSeconds", "MaximumRetryAttempts"):
+            if field in target.get("RetryPolicy", {}):
+                target["RetryPolicy"][field] = int(target["RetryPolicy"][field])
+        arn = self._clients("scheduler").create_schedule(Name=name, Target=target, **given)["ScheduleArn"]
+        return Made(name, {"Arn": arn})
+
+    def _log_group(self, asked: Asked) -> Made:
+        logs, name = self._clients("logs"), asked.properties.take("LogGroupName", asked.name)
+        logs.create_log_group(logGroupName=name)
+        if days := asked.properties.take("RetentionInDays"):
+            logs.put_retention_policy(logGroupName=name, retentionInDays=int(days))
+        return Made(name, {"Arn": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}:*"})
+
+    def _role(self, asked: Asked) -> Made:
+        iam, properties = self._clients("iam"), asked.properties
+        name, policies = properties.take("RoleName", asked.name), properties.take("Policies", [])
+        trust = json.dumps(properties.take("AssumeRolePolicyDocument"))
+        arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+        for policy in policies:
+            document = json.dumps({"Version": POLICY_VERSION, **policy["PolicyDocument"]})  # SAM's own carry none; moto insists
+            iam.put_role_policy(RoleName=name, PolicyName=policy["PolicyName"], PolicyDocument=document)
+        self._access.add_role(arn, asked.logical_id, policies)
+        return Made(name, {"Arn": arn, "RoleId": name})
+
+    def _managed_policy(self, asked: Asked) -> Made:
+        document = json.dumps(asked.properties.take("PolicyDocument"))
+        name = asked.properties.take("ManagedPolicyName", asked.name)
+        policy = self._clients("iam").create_policy(PolicyName=name, PolicyDocument=document)["Policy"]
+        return Made(policy["Arn"], {"PolicyArn": policy["Arn"]})

@@ -1,0 +1,138 @@
+"""Step Functions: moto's interpreter, with its waits on the virtual clock and its Lambda tasks in real processes.
+
+A Task's and a machine's TimeoutSeconds stay in real time: the first bounds code that really runs, the second would
+need a clock that the interpreter does not have. A machine's time-out therefore never fires because a night was skipped.
+"""
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+from botocore.exceptions import ClientError
+from moto.core.config import default_user_config
+from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
+from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
+from moto.stepfunctions.parser.asl.eval.environment import Environment
+from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
+from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
+
+from local.clock import VirtualClock
+from local.feed import Feed
+from local.iam import Access
+from local.lambda_plane import LambdaPlane, NoSuchFunctionError, ThrottledError
+from local.seams import Seam
+from local.wire import Json
+
+_ASL = "moto.stepfunctions.parser.asl"
+SEAMS = (
+    Seam(
+        f"{_ASL}.component.state.wait.wait_function.wait_function",
+        "WaitFunction._wait_interval",
+        ("self", "env", "wait_seconds"),
+    ),
+    Seam(f"{_ASL}.component.common.retry.retrier_decl", "time.sleep", None),
+    Seam(
+        f"{_ASL}.component.state.exec.state_task.lambda_eval_utils",
+        "_invoke_lambda_function",
+        ("parameters", "region", "state_credentials"),
+    ),
+    Seam(
+        f"{_ASL}.eval.event.event_manager",
+        "EventManager.add_event",
+        ("self", "context", "event_type", "event_details", "timestamp", "update_source_event_id"),
+    ),
+    Seam(f"{_ASL}.eval.event.event_manager", "EventManager._get_current_timestamp", ()),
+    Seam("moto.stepfunctions.parser.backend.execution", "Execution.start", ("self",)),
+    Seam("moto.stepfunctions.parser.backend.execution", "BaseExecutionWorkerCommunication.terminated", ("self",)),
+)
+
+
+def install(plane: LambdaPlane, clock: VirtualClock, feed: Feed, access: Access) -> None:
+    """Hook the interpreter to our clock and our functions."""
+    default_user_config["stepfunctions"] = {"execute_state_machine": True}
+    _hook_waits(clock, feed)
+    _hook_history(clock)
+    _hook_executions(clock, feed)
+    _hook_lambda(plane, access)
+
+
+def _hook_waits(clock: VirtualClock, feed: Feed) -> None:
+    def wait_interval(_self: WaitFunction, env: Environment, wait_seconds: float) -> None:
+        context = env.states.context_object.context_object_data
+        feed.add("wait.started", execution=context["Execution"]["Name"], seconds=wait_seconds)
+        clock.wait(wait_seconds, env.is_running)
+
+    WaitFunction._wait_interval = wait_interval  # type: ignore[method-assign]  # noqa: SLF001, a seam
+    # Only this module's view of `time`: the back-off of a Retry.
+    retrier_decl.time = SimpleNamespace(sleep=clock.wait)  # type: ignore[attr-defined]
+
+
+def _hook_history(clock: VirtualClock) -> None:
+    """Stamp the history with virtual time, and take each event as a sign of life."""
+    original = EventManager.add_event
+
+    def add_event(self: EventManager, *args: Any, **kwargs: Any) -> int:
+        clock.touch()
+        return original(self, *args, **kwargs)
+
+    EventManager.add_event = add_event  # type: ignore[method-assign]
+    EventManager._get_current_timestamp = staticmethod(clock.now)  # type: ignore[method-assign]  # noqa: SLF001, a seam
+
+
+def _hook_executions(clock: VirtualClock, feed: Feed) -> None:
+    start, terminated = Execution.start, BaseExecutionWorkerCommunication.terminated
+
+    def start_at_virtual_time(self: Execution) -> None:
+        self.start_date = clock.now()
+        feed.add("execution.started", execution=self.name, input=self.input_data)
+        start(self)
+
+    def terminated_at_virtual_time(self: BaseExecutionWorkerCommunication) -> None:
+        terminated(self)
+        execution = self.execution
+        execution.stop_date = clock.now()
+        feed.add(
+            "execution.ended",
+            execution=execution.name,
+            status=execution.status,
+            error=execution.error,
+            cause=execution.cause,
+        )
+
+    Execution.start = start_at_virtual_time  # type: ignore[method-assign]
+    BaseExecutionWorkerCommunication.terminated = terminated_at_virtual_time  # type: ignore[method-assign]
+
+
+def _hook_lambda(plane: LambdaPlane, access: Access) -> None:
+    """Let a `lambda:invoke` task call the process directly: through HTTP, moto builds a client for each task."""
+
+    def invoke(parameters: Json, region: str, state_credentials: Any) -> Json:  # noqa: ARG001, moto's signature
+        name = parameters["FunctionName"]
+        try:
+            config = plane.config(name)
+            if not access.permits(state_credentials.role_arn, "lambda:InvokeFunction", config.arn):
+                raise _client_error("AccessDeniedException", f"not authorized to invoke {config.arn}", 403)
+            outcome = plane.invoke(name, parameters.get("Payload") or b"{}")
+        except NoSuchFunctionError as error:
+            raise _client_error("ResourceNotFoundException", f"Function not found: {name}", 404) from error
+        except ThrottledError as error:
+            raise _client_error("TooManyRequestsException", "Rate Exceeded.", 429) from error
+        answer: Json = {"StatusCode": 200, "ExecutedVersion": "$LATEST", "Payload": _decoded(outcome.payload)}
+        return answer | ({"FunctionError": outcome.error} if outcome.error else {})
+
+    lambda_eval_utils._invoke_lambda_function = invoke  # noqa: SLF001, a seam
+
+
+def _decoded(payload: bytes) -> Any:
+    text = payload.decode()
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _client_error(code: str, message: str, status: int) -> ClientError:
+    """What boto3 would raise; the interpreter makes `Lambda.<code>` of it."""
+    metadata = {"HTTPStatusCode": status, "RequestId": "local"}
+    return ClientError({"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata}, "Invoke")  # type: ignore[typeddict-item]

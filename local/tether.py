@@ -1,0 +1,26 @@
+"""Run a command that must not outlive its parent: `python -m local.tether COMMAND…`.
+
+For programs that do not watch their standard input themselves (Java): when ours ends, the command is killed.
+"""
+
+import signal
+import subprocess
+import sys
+import threading
+
+
+def main(command: list[str]) -> int:
+    """Run `command` until it ends or until standard input does; return its exit status."""
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+
+    def watch() -> None:
+        sys.stdin.buffer.read()
+        child.kill()
+
+    signal.signal(signal.SIGTERM, lambda *_: child.kill())
+    threading.Thread(target=watch, daemon=True).start()
+    return child.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,100 @@
+"""Who may do what, from inside the stack and from outside."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.contract import sources
+
+RESOURCES = sources.template()["Resources"]
+FUNCTIONS = sources.functions()
+
+
+def statements(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the statements of a function's or a machine's role."""
+    for policy in resource["Properties"]["Policies"]:
+        yield from policy["Statement"]
+
+
+def as_list(value: str | list[str]) -> list[str]:
+    """Return a policy's actions as a list, whichever way they are written."""
+    return [value] if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, "RunMachine", "UploaderPolicy"])
+def test_a_role_names_its_actions_and_its_resources(name: str) -> None:
+    properties = RESOURCES[name]["Properties"]
+    found = [
+        s for policy in properties.get("Policies", [properties.get("PolicyDocument")]) for s in policy["Statement"]
+    ]
+    wild = [s["Sid"] for s in found if s["Resource"] == "*" or any("*" in action for action in as_list(s["Action"]))]
+    assert wild == (["DeliverLogs"] if name == "RunMachine" else [])
+
+
+def test_nothing_may_be_deleted_but_the_intent() -> None:
+    deleting = [
+        (name, statement)
+        for name in FUNCTIONS
+        for statement in statements(RESOURCES[name])
+        if any(re.search(r":(Batch)?(Delete|Write)|PartiQL", action) for action in as_list(statement["Action"]))
+    ]
+    only = {
+        "Sid": "SettleIntent",
+        "Effect": "Allow",
+        "Action": "dynamodb:DeleteItem",
+        "Resource": {"Fn::GetAtt": "RunsTable.Arn"},
+        "Condition": {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["CREATE"]}},
+    }
+    assert deleting == [("SubmitFunction", only)]
+
+
+def test_only_submit_reads_the_input_and_nobody_writes_it() -> None:
+    on_input = {
+        (name, action)
+        for name in FUNCTIONS
+        for statement in statements(RESOURCES[name])
+        if "InputBucket" in str(statement["Resource"])
+        for action in as_list(statement["Action"])
+    }
+    reads = {"s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:ListBucketVersions"}
+    assert on_input == {("SubmitFunction", action) for action in reads}
+
+
+def test_an_uploader_may_put_files_into_the_inbox_and_nothing_else() -> None:
+    (statement,) = RESOURCES["UploaderPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert (statement["Action"], statement["Resource"]) == ("s3:PutObject", {"Fn::Sub": "${InputBucket.Arn}/inbox/*"})
+
+
+@pytest.mark.parametrize("bucket", ["InputBucket", "OutputBucket"])
+def test_a_bucket_is_private_encrypted_versioned_and_reached_over_tls_only(bucket: str) -> None:
+    properties = RESOURCES[bucket]["Properties"]
+    assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+    assert properties["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert "BucketEncryption" in properties
+    assert "AbortIncompleteMultipartUpload" in properties["LifecycleConfiguration"]["Rules"][-1]
+    (statement,) = RESOURCES[f"{bucket}Policy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Action"]) == ("Deny", "s3:*")
+    assert statement["Resource"] == [{"Fn::GetAtt": f"{bucket}.Arn"}, {"Fn::Sub": f"${{{bucket}.Arn}}/*"}]
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_output_never_triggers_input() -> None:
+    buckets = sources.resources("AWS::S3::Bucket")
+    assert [name for name, b in buckets.items() if "NotificationConfiguration" in b["Properties"]] == ["InputBucket"]
+
+
+def test_the_functions_start_the_machine_that_the_template_makes() -> None:
+    name = RESOURCES["RunMachine"]["Properties"]["Name"]["Fn::Sub"]
+    arn = f"arn:${{AWS::Partition}}:states:${{AWS::Region}}:${{AWS::AccountId}}:stateMachine:{name}"
+    known = {name: f["Environment"]["Variables"].get("STATE_MACHINE_ARN") for name, f in FUNCTIONS.items()}
+    granted = {
+        name: statement["Resource"]
+        for name in FUNCTIONS
+        for statement in statements(RESOURCES[name])
+        if statement["Action"] == "states:StartExecution"
+    }
+    assert granted == {"SubmitFunction": {"Fn::Sub": arn}, "StatusFunction": {"Fn::Sub": arn}}
+    assert {name: value for name, value in known.items() if value is not None} == granted

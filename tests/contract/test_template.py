@@ -1,0 +1,178 @@
+"""The template against the handlers, the settings models and the rules of the house."""
+
+import ast
+import re
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from nightshift import settings
+from nightshift.errors import MisconfiguredError
+from tests.contract import sources
+
+TEMPLATE = sources.template()
+PARAMETERS = TEMPLATE["Parameters"]
+RESOURCES = TEMPLATE["Resources"]
+FUNCTIONS = sources.functions()
+SETTINGS = {
+    "SubmitFunction": settings.SubmitSettings,
+    "StatusFunction": settings.StatusSettings,
+    "ResultsFunction": settings.ResultsSettings,
+    "ReportFunction": settings.ReportSettings,
+}
+KEEPS_DATA = {"AWS::DynamoDB::Table", "AWS::Logs::LogGroup", "AWS::S3::Bucket"}
+NAMES = re.compile("(Bucket|Function|Layer|LogGroup|ManagedPolicy|Queue|Role|Table)?Name")
+"""Properties that name a resource: one that has to be replaced cannot be, while the old one has the name."""
+
+
+def variables(function: str) -> dict[str, Any]:
+    """Return a function's own variables."""
+    own: dict[str, Any] = FUNCTIONS[function]["Environment"]["Variables"]
+    return own
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_s_handler_exists_where_the_template_says(function: str) -> None:
+    step = function.removesuffix("Function").lower()
+    assert FUNCTIONS[function]["CodeUri"] == f"functions/{step}/"
+    module, name = TEMPLATE["Globals"]["Function"]["Handler"].split(".")
+    source = (sources.ROOT / FUNCTIONS[function]["CodeUri"] / f"{module}.py").read_text()
+    assert name in {node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
+
+
+def test_every_folder_of_functions_is_in_the_template() -> None:
+    folders = {path.parent.name for path in (sources.ROOT / "functions").glob("*/app.py")}
+    assert folders == {function.removesuffix("Function").lower() for function in FUNCTIONS}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_s_variables_are_exactly_the_fields_of_its_settings(function: str) -> None:
+    assert sorted(variables(function)) == sorted(field.name.upper() for field in fields(SETTINGS[function]))
+
+
+def test_every_settings_model_belongs_to_a_function() -> None:
+    models = {value for name, value in vars(settings).items() if name.endswith("Settings") and isinstance(value, type)}
+    assert models == set(SETTINGS.values())
+    assert set(SETTINGS) == set(FUNCTIONS)
+
+
+@pytest.mark.parametrize("function", [name for name in FUNCTIONS if name != "ReportFunction"])
+@pytest.mark.parametrize(
+    ("url", "is_good"),
+    [
+        ("https://api.anthropic.com", True),
+        ("https://gateway.example.com:8443", True),
+        ("http://127.0.0.1:49152", True),
+        ("http://localhost:8000", True),
+        ("http://api.anthropic.com", False),
+        ("http://127.0.0.1.example.com", False),
+        ("https://key@evil.example.com", False),
+        ("https://api.anthropic.com/", False),
+        ("https://api.anthropic.com?to=evil", False),
+        ("https://api.anthropic.com\n", False),
+        ("ftp://api.anthropic.com", False),
+        ("", False),
+    ],
+)
+def test_the_parameter_takes_the_same_base_urls_as_the_function(function: str, url: str, *, is_good: bool) -> None:
+    assert (re.fullmatch(PARAMETERS["AnthropicBaseUrl"]["AllowedPattern"], url) is not None) == is_good
+    values = {field.name.upper(): "1" for field in fields(SETTINGS[function])} | {"API_BASE_URL": url}
+    assert loads(function, values) == is_good
+
+
+def loads(function: str, values: dict[str, str]) -> bool:
+    """Tell whether a function would start with these variables."""
+    try:
+        settings.load(SETTINGS[function], values)
+    except MisconfiguredError:
+        return False
+    return True
+
+
+def test_every_default_is_within_its_own_bounds() -> None:
+    assert [name for name, parameter in PARAMETERS.items() if not is_allowed(parameter, parameter["Default"])] == []
+
+
+def is_allowed(parameter: dict[str, Any], value: str | float) -> bool:
+    """Tell whether CloudFormation would take a value for a parameter."""
+    if value not in parameter.get("AllowedValues", [value]):
+        return False
+    if parameter["Type"] == "Number":
+        return bool(parameter.get("MinValue", value) <= value <= parameter.get("MaxValue", value))
+    text = str(value)
+    is_short = len(text) <= parameter.get("MaxLength", len(text))
+    return is_short and re.fullmatch(parameter.get("AllowedPattern", ".*"), text) is not None
+
+
+def test_every_parameter_is_described_and_bounded() -> None:
+    for name, parameter in PARAMETERS.items():
+        assert parameter["Description"].endswith("."), name
+        is_number = parameter["Type"] == "Number"
+        bounds = {"MinValue", "MaxValue"} if is_number else {"AllowedPattern", "ConstraintDescription"}
+        assert "AllowedValues" in parameter or bounds <= set(parameter), name
+
+
+def test_every_parameter_is_used() -> None:
+    used = set(re.findall(r"!Ref (\w+)|\$\{(\w+)\}", (sources.ROOT / "template.yaml").read_text()))
+    assert set(PARAMETERS) - {name for pair in used for name in pair} == set()
+
+
+def test_an_execution_never_comes_near_the_limit_of_25_000_events() -> None:
+    events_of_a_turn_that_waits = 9  # Wait 2, Task 5, Choice 2
+    assert PARAMETERS["MaxTurns"]["MaxValue"] * events_of_a_turn_that_waits <= 20_000
+
+
+def test_the_shortest_longest_wait_is_not_below_the_default_of_the_shortest() -> None:
+    assert PARAMETERS["PollMaxSeconds"]["MinValue"] >= PARAMETERS["PollMinSeconds"]["Default"]
+
+
+def test_no_parameter_or_variable_holds_a_secret() -> None:
+    names = {*PARAMETERS, *(name for function in FUNCTIONS for name in variables(function))}
+    secret_like = {name for name in names if re.search("key|token|secret|password", name, re.IGNORECASE)}
+    assert {name for name in secret_like if not name.endswith("_ARN")} == set()
+    assert set(RESOURCES["ApiKeySecret"]["Properties"]) == {"Description"}
+
+
+def test_no_resource_has_a_name_that_keeps_it_from_being_replaced() -> None:
+    named = {(name, p) for name, r in RESOURCES.items() for p in r["Properties"] if NAMES.fullmatch(p)}
+    machine_is_known_before_it_exists, unique_to_the_stack = ("RunMachine", "Name"), ("RunMachineLogs", "LogGroupName")
+    assert named == {machine_is_known_before_it_exists, unique_to_the_stack}
+
+
+def test_whatever_holds_data_outlives_the_stack() -> None:
+    keepers = {name for name, r in RESOURCES.items() if r["Type"] in KEEPS_DATA}
+    for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
+        assert {name for name, r in RESOURCES.items() if r.get(policy) == "Retain"} == keepers
+
+
+def test_every_function_logs_json_to_a_group_of_its_own_that_forgets() -> None:
+    groups = [FUNCTIONS[name]["LoggingConfig"]["LogGroup"]["Ref"] for name in FUNCTIONS]
+    assert groups == [name.replace("Function", "Logs") for name in FUNCTIONS]
+    assert TEMPLATE["Globals"]["Function"]["LoggingConfig"]["LogFormat"] == "JSON"
+    kept = {
+        name: group["Properties"]["RetentionInDays"] for name, group in sources.resources("AWS::Logs::LogGroup").items()
+    }
+    assert kept == {name: {"Ref": "LogRetentionDays"} for name in [*groups, "RunMachineLogs"]}
+
+
+def test_the_machine_logs_no_payloads() -> None:
+    assert RESOURCES["RunMachine"]["Properties"]["Logging"]["IncludeExecutionData"] is False
+
+
+def test_asynchronous_retries_are_said_and_end_in_the_dead_letter_queue() -> None:
+    queue = {"Fn::GetAtt": "DeadLetterQueue.Arn"}
+    submit = FUNCTIONS["SubmitFunction"]
+    assert [name for name, function in FUNCTIONS.items() if "Events" in function] == ["SubmitFunction"]
+    assert submit["EventInvokeConfig"]["MaximumRetryAttempts"] == 2
+    assert submit["EventInvokeConfig"]["DestinationConfig"] == {"OnFailure": {"Type": "SQS", "Destination": queue}}
+    assert [event["Properties"]["DeadLetterConfig"] for event in submit["Events"].values()] == [{"Arn": queue}] * 2
+
+
+def test_the_schedule_is_off_until_somebody_turns_it_on() -> None:
+    assert PARAMETERS["ScheduleState"]["Default"] == "DISABLED"
+    assert FUNCTIONS["SubmitFunction"]["Events"]["Nightly"]["Properties"]["State"] == {"Ref": "ScheduleState"}
+
+
+def test_no_function_reserves_concurrency() -> None:
+    assert [name for name, function in FUNCTIONS.items() if "ReservedConcurrentExecutions" in function] == []

@@ -1,0 +1,83 @@
+"""What SAM adds to the template: the resources, names and rights that template.yaml does not show."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local import template
+from local.wire import Json
+
+ROOT = Path(__file__).parents[2]
+BASIC_EXECUTION = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
+QUEUE = {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}
+NAMES = {"FunctionName", "Name", "RoleName", "StateMachineName"}
+UNIQUE = {
+    "AWS::Events::Rule",
+    "AWS::IAM::Role",
+    "AWS::Lambda::Function",
+    "AWS::Scheduler::Schedule",
+    "AWS::StepFunctions::StateMachine",
+}
+"""What SAM makes, or may name after its logical id, and of which an account has one by each name."""
+
+
+@pytest.fixture(scope="module")
+def resources() -> dict[str, Json]:
+    found: dict[str, Json] = template.read(ROOT / "template.yaml", {}).body["Resources"]
+    return found
+
+
+def of_type(resources: dict[str, Json], kind: str) -> dict[str, Json]:
+    """Return the properties of the resources of one type, by logical id."""
+    return {name: r["Properties"] for name, r in resources.items() if r["Type"] == kind}
+
+
+def added_statements(role: Json) -> Iterator[Json]:
+    """Yield the statements of a role that SAM wrote: ours carry a Sid."""
+    for policy in role.get("Policies", []):
+        yield from (statement for statement in policy["PolicyDocument"]["Statement"] if "Sid" not in statement)
+
+
+def test_two_stacks_fit_into_one_account(resources: dict[str, Json]) -> None:
+    named = {(name, p) for name, r in resources.items() if r["Type"] in UNIQUE for p in r["Properties"] if p in NAMES}
+    assert named == {("RunMachine", "StateMachineName")}
+    assert resources["RunMachine"]["Properties"]["StateMachineName"] == {"Fn::Sub": "${AWS::StackName}-run"}
+
+
+def test_sam_grants_logging_the_schedule_its_target_and_both_the_dead_letter_queue(resources: dict[str, Json]) -> None:
+    roles = of_type(resources, "AWS::IAM::Role")
+    managed = {name: role.get("ManagedPolicyArns", []) for name, role in roles.items()}
+    functions = {f"{step}FunctionRole": [BASIC_EXECUTION] for step in ("Submit", "Status", "Results", "Report")}
+    assert managed == {**functions, "SubmitFunctionNightlyRole": [], "RunMachineRole": []}
+    added = {(name, s["Action"], str(s["Resource"])) for name, role in roles.items() for s in added_statements(role)}
+    submit = {"Fn::GetAtt": ["SubmitFunction", "Arn"]}
+    assert added == {
+        ("SubmitFunctionRole", "sqs:SendMessage", str(QUEUE)),
+        ("SubmitFunctionNightlyRole", "sqs:SendMessage", str(QUEUE)),
+        ("SubmitFunctionNightlyRole", "lambda:InvokeFunction", str(submit)),
+    }
+
+
+def test_only_the_rule_may_put_uploads_into_the_dead_letter_queue(resources: dict[str, Json]) -> None:
+    (rule,) = of_type(resources, "AWS::Events::Rule")
+    (policy,) = of_type(resources, "AWS::SQS::QueuePolicy").values()
+    allowed, tls = policy["PolicyDocument"]["Statement"]
+    assert allowed["Principal"] == {"Service": "events.amazonaws.com"}
+    assert allowed["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": [rule, "Arn"]}}}
+    assert (tls["Effect"], tls["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+
+
+def test_both_layers_reach_every_function(resources: dict[str, Json]) -> None:
+    layers = [{"Ref": name} for name in of_type(resources, "AWS::Lambda::LayerVersion")]
+    assert [f["Layers"] for f in of_type(resources, "AWS::Lambda::Function").values()] == [layers] * 4
+
+
+def test_a_function_s_own_variables_join_the_common_one(resources: dict[str, Json]) -> None:
+    report = of_type(resources, "AWS::Lambda::Function")["ReportFunction"]
+    assert sorted(report["Environment"]["Variables"]) == ["OUTPUT_BUCKET", "POWERTOOLS_SERVICE_NAME", "RUNS_TABLE"]
+    assert report["LoggingConfig"] == {
+        "LogFormat": "JSON",
+        "ApplicationLogLevel": "INFO",
+        "LogGroup": {"Ref": "ReportLogs"},
+    }

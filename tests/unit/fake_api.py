@@ -1,0 +1,75 @@
+"""A Message Batches API for the use cases: it keeps what it was sent, and fails as told."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from nightshift.errors import Ambiguous, ApiError
+from nightshift.model import BatchId, BatchView
+from nightshift.ports import Clock, RequestBody
+
+
+@dataclass
+class FakeApi:
+    """`ports.BatchApi` in memory."""
+
+    clock: Clock
+    fail: list[ApiError | None] = field(default_factory=list)
+    """What the next creates raise; None or an empty list: nothing."""
+    accept_then_lose: int = 0
+    """So many creates are carried out, and their answers lost."""
+    down: ApiError | None = None
+    """What every call but create raises."""
+    bodies: list[bytes] = field(default_factory=list)
+    stored: dict[BatchId, BatchView] = field(default_factory=dict)
+    lines: dict[BatchId, bytes] = field(default_factory=dict)
+
+    def probe(self) -> None:
+        self._up()
+
+    def create(self, body: RequestBody, timeout: float) -> BatchView:
+        assert timeout > 0
+        if self.fail and (error := self.fail.pop(0)) is not None:
+            raise error
+        sent = b"".join(body)
+        assert len(sent) == body.size
+        self.bodies.append(sent)
+        made = self.add(body.rows)
+        if self.accept_then_lose:
+            self.accept_then_lose -= 1
+            raise Ambiguous("the answer was lost")
+        return made
+
+    def add(self, rows: int, *, age: timedelta = timedelta()) -> BatchView:
+        """Put a batch there, as somebody's create does."""
+        name = BatchId(f"msgbatch_{len(self.stored) + 1:02d}")
+        made = BatchView(name, "in_progress", {"processing": rows}, self.clock() - age, None, None)
+        self.stored[name] = made
+        return made
+
+    def end(self, batch_id: BatchId, lines: bytes = b"") -> None:
+        """End a batch with these results."""
+        old = self.stored[batch_id]
+        counts = {"processing": 0, "succeeded": old.rows}
+        self.stored[batch_id] = replace(old, processing_status="ended", request_counts=counts, ended_at=self.clock())
+        self.lines[batch_id] = lines
+
+    def batch(self, batch_id: BatchId) -> BatchView:
+        self._up()
+        return self.stored[batch_id]
+
+    def batches(self, since: datetime) -> Iterator[BatchView]:
+        self._up()
+        newest_first = sorted(self.stored.values(), key=lambda b: b.created_at, reverse=True)
+        yield from (b for b in newest_first if b.created_at >= since)
+
+    @contextmanager
+    def results(self, batch: BatchView) -> Iterator[Iterator[bytes]]:
+        self._up()
+        data = self.lines[batch.id]
+        yield (data[i : i + 7] for i in range(0, len(data), 7))
+
+    def _up(self) -> None:
+        if self.down is not None:
+            raise self.down

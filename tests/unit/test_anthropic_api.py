@@ -1,0 +1,280 @@
+"""The API adapter against a scripted server: one POST per create, whatever the server does, and no secret told."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from nightshift.adapters.anthropic_api import AnthropicBatches
+from nightshift.errors import (
+    Ambiguous,
+    ApiError,
+    MisconfiguredError,
+    NoMoney,
+    NotAccepted,
+    NotSent,
+    Redirected,
+    Rejected,
+    Unauthorized,
+)
+from tests.unit.conftest import START
+from tests.unit.made import batch
+
+WIRE = {
+    "id": "msgbatch_01",
+    "type": "message_batch",
+    "processing_status": "in_progress",
+    "request_counts": {"processing": 2, "succeeded": 0, "errored": 0, "canceled": 0, "expired": 0},
+    "ended_at": None,
+    "created_at": "2026-11-22T02:00:00.000000+00:00",
+    "expires_at": "2026-11-23T02:00:00.000000+00:00",
+    "archived_at": None,
+    "cancel_initiated_at": None,
+    "results_url": None,
+}
+TICKET = b'{"requests":[{"custom_id":"a","params":{"text":"my secret ticket"}}]}'
+
+type Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+def say(status: int, body: Any = None, **headers: str) -> Answer:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        data = json.dumps(body).encode() if body is not None else b""
+        request.send_response(status)
+        request.send_header("content-length", str(len(data)))
+        request.send_header("request-id", "req_1")
+        for name, value in headers.items():
+            request.send_header(name.replace("_", "-"), value)
+        request.end_headers()
+        request.wfile.write(data)
+
+    return answer
+
+
+def refuse(
+    status: int, kind: str = "some_error", message: str = "no", code: str | None = None, **headers: str
+) -> Answer:
+    details = {"details": {"error_code": code}} if code else {}
+    return say(status, {"type": "error", "error": {"type": kind, "message": message, **details}}, **headers)
+
+
+def hang_up(request: BaseHTTPRequestHandler) -> None:
+    request.close_connection = True
+
+
+@dataclass
+class Server:
+    """Answers as told; after the last answer, that one again."""
+
+    answers: list[Answer] = field(default_factory=list)
+    seen: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
+    url: str = ""
+
+    def posts(self) -> list[bytes]:
+        return [body for method, _, _, body in self.seen if method == "POST"]
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    script = Server()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", "0")))
+            headers = {k.lower(): v for k, v in self.headers.items()}
+            script.seen.append((self.command, self.path, headers, body))
+            (script.answers.pop(0) if len(script.answers) > 1 else script.answers[0])(self)
+
+        do_GET = do_POST = answer  # noqa: N815 - the names that http.server looks for
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    script.url = f"http://127.0.0.1:{http.server_port}"
+    threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
+    yield script
+    http.shutdown()
+    http.server_close()
+
+
+@dataclass
+class Body:
+    data: bytes = TICKET
+    rows: int = 2
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.data[:10]
+        yield self.data[10:]
+
+
+def api(url: str) -> AnthropicBatches:
+    return AnthropicBatches(url, lambda *, fresh: "sk-fresh" if fresh else "sk-cached")
+
+
+def test_a_create_sends_the_body_as_it_is_and_returns_the_batch(server: Server) -> None:
+    server.answers = [say(200, WIRE)]
+
+    made = api(server.url).create(Body(), timeout=5)
+
+    counts = {"processing": 2, "succeeded": 0, "errored": 0, "canceled": 0, "expired": 0}
+    assert made == batch("msgbatch_01", request_counts=counts, created_at=datetime(2026, 11, 22, 2, tzinfo=UTC))
+    ((method, path, headers, body),) = server.seen
+    assert (method, path, body) == ("POST", "/v1/messages/batches", TICKET)
+    assert headers["authorization"] == "Bearer sk-cached"
+    assert headers["content-length"] == str(len(TICKET))
+    assert headers["anthropic-version"] == "2026-10-21"
+    assert "transfer-encoding" not in headers
+
+
+ANSWERS: dict[str, tuple[Answer, type[ApiError]]] = {
+    "400": (refuse(400, "invalid_request_error"), Rejected),
+    "400 own limit": (refuse(400, message="You have reached your specified API usage limits. You will …"), NoMoney),
+    "400 on hold": (refuse(400, code="organization_on_hold"), NoMoney),
+    "402": (refuse(402, "billing_error"), NoMoney),
+    "404": (refuse(404, "not_found_error"), Rejected),
+    "408": (refuse(408), Ambiguous),
+    "409": (refuse(409, "conflict_error"), Ambiguous),
+    "413": (refuse(413, "request_too_large"), Rejected),
+    "422": (refuse(422), Rejected),
+    "429": (refuse(429, "rate_limit_error", retry_after="17"), NotAccepted),
+    "429 enforced limit": (refuse(429, "rate_limit_error", code="enforced_spend_limit_reached"), NoMoney),
+    "429 contract limit": (refuse(429, "rate_limit_error", code="contract_spend_limit_reached"), NoMoney),
+    "500": (refuse(500, "api_error"), Ambiguous),
+    "503": (refuse(503), Ambiguous),
+    "504": (refuse(504, "timeout_error"), Ambiguous),
+    "529": (refuse(529, "overloaded_error"), Ambiguous),
+    "500 retry me": (refuse(500, "api_error", x_should_retry="true"), Ambiguous),
+    "200 of something else": (say(200, {"hello": "world"}), Ambiguous),
+    "200 of nothing": (say(200), Ambiguous),
+    "hung up": (hang_up, Ambiguous),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_each_answer_to_a_create_has_its_class_and_is_asked_for_once(server: Server, name: str) -> None:
+    answer, kind = ANSWERS[name]
+    server.answers = [answer]
+
+    with pytest.raises(ApiError) as caught:
+        api(server.url).create(Body(), timeout=5)
+
+    assert type(caught.value) is kind
+    assert len(server.posts()) == 1
+    assert "secret ticket" not in repr(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_a_429_says_how_long_to_wait_within_reason(server: Server) -> None:
+    for asked, seconds in [("17", 17.0), ("9999999", 3600.0), ("Sun, 22 Nov 2026 02:00:00 GMT", 60.0)]:
+        server.answers = [refuse(429, "rate_limit_error", retry_after=asked)]
+        with pytest.raises(NotAccepted) as caught:
+            api(server.url).create(Body(), timeout=5)
+        assert caught.value.retry_after == seconds
+
+
+def test_a_server_that_never_answers_is_ambiguous_after_one_post(server: Server) -> None:
+    silence = threading.Event()
+    server.answers = [lambda _: silence.wait(2) and None]  # type: ignore[list-item, func-returns-value]
+
+    with pytest.raises(Ambiguous, match="ReadTimeout"):
+        api(server.url).create(Body(), timeout=0.3)
+
+    silence.set()
+    assert len(server.posts()) == 1
+
+
+def test_a_host_that_is_not_there_was_sent_nothing() -> None:
+    with pytest.raises(NotSent):
+        api("http://127.0.0.1:1").create(Body(), timeout=5)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed_with_the_tickets(server: Server, status: int) -> None:
+    server.answers = [say(status, location=f"{server.url}/elsewhere")]
+
+    with pytest.raises(Redirected):
+        api(server.url).create(Body(), timeout=5)
+
+    assert [path for _, path, _, _ in server.seen] == ["/v1/messages/batches"]
+
+
+def test_a_rotated_key_is_read_again_once(server: Server) -> None:
+    server.answers = [refuse(401, "authentication_error"), say(200, WIRE)]
+
+    assert api(server.url).create(Body(), timeout=5).id == "msgbatch_01"
+    assert [h["authorization"] for _, _, h, _ in server.seen] == ["Bearer sk-cached", "Bearer sk-fresh"]
+
+
+def test_a_key_that_stays_wrong_is_unauthorized(server: Server) -> None:
+    server.answers = [refuse(401, "authentication_error", "API key is invalid.")]
+
+    with pytest.raises(Unauthorized, match=r"API key is invalid\. \(request req_1\)"):
+        api(server.url).create(Body(), timeout=5)
+    assert len(server.posts()) == 2
+
+
+def test_listing_stops_at_the_first_batch_that_is_too_old(server: Server) -> None:
+    def page(*hours: int, more: bool) -> Answer:
+        data = [{**WIRE, "id": f"b{h}", "created_at": (START + timedelta(hours=h)).isoformat()} for h in hours]
+        return say(200, {"data": data, "has_more": more, "first_id": f"b{hours[0]}", "last_id": f"b{hours[-1]}"})
+
+    server.answers = [page(9, 8, more=True), page(7, 3, 2, more=True)]
+
+    listed = [b.id for b in api(server.url).batches(START + timedelta(hours=3))]
+
+    assert listed == ["b9", "b8", "b7", "b3"]
+    assert [path for _, path, _, _ in server.seen] == [
+        "/v1/messages/batches?limit=1000",
+        "/v1/messages/batches?after_id=b8&limit=1000",
+    ]
+
+
+def test_results_come_as_they_are(server: Server) -> None:
+    server.answers = [say(200, {"custom_id": "a"})]
+    ended = batch(results_url=f"{server.url}/v1/messages/batches/msgbatch_01/results")
+
+    with api(server.url).results(ended) as blocks:
+        assert b"".join(blocks) == b'{"custom_id": "a"}'
+
+
+def test_a_results_stream_that_breaks_is_an_api_error(server: Server) -> None:
+    def cut(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("content-length", "100")
+        request.end_headers()
+        request.wfile.write(b"{}\n")
+        request.close_connection = True
+
+    server.answers = [cut]
+    ended = batch(results_url=f"{server.url}/results")
+
+    with pytest.raises(Ambiguous, match="stream broke"), api(server.url).results(ended) as blocks:
+        list(blocks)
+
+
+@pytest.mark.parametrize("url", ["https://evil.example/results", "http://localhost:1/results", None])
+def test_the_key_is_not_taken_to_another_host(server: Server, url: str | None) -> None:
+    with pytest.raises(Redirected), api(server.url).results(replace(batch(), results_url=url)):
+        pass
+
+    assert server.seen == []
+
+
+@pytest.mark.parametrize("name", ["ANTHROPIC_BASE_URL", "ANTHROPIC_CUSTOM_HEADERS", "ANTHROPIC_AUTH_TOKEN"])
+def test_variables_that_redirect_the_sdk_stop_the_function(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "x")
+
+    with pytest.raises(MisconfiguredError, match=name):
+        api("https://api.anthropic.com")

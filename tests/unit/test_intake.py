@@ -1,0 +1,198 @@
+"""From events to runs, over the real bucket and ledger: the same event finds the same run."""
+
+import uuid
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+import boto3
+import pytest
+
+from nightshift.adapters.dynamodb import DynamoLedger
+from nightshift.adapters.s3 import S3Inputs, S3Outputs
+from nightshift.control import Control
+from nightshift.errors import BadJob, Conflict
+from nightshift.intake import Intake, Opened, Skipped
+from nightshift.model import ChunkState, Hold, HoldCode, RunId
+from nightshift.trigger import ByHand, Night, Uploaded
+from tests.unit.conftest import START, MovableClock
+from tests.unit.made import chunk
+
+JOB = """\
+job: triage
+input: {format: jsonl, id: id}
+max_tokens: 64
+prompt: "{{ body }}"
+output: {labels: [a, b], table: none}
+schedule: %s
+"""
+BAD_JOB = JOB % "upload" + "params: {temperature: 0}\n"
+NIGHT = Night(datetime(2026, 11, 23, 2, 0, tzinfo=UTC))
+
+
+@dataclass
+class Started:
+    """`ports.Executions` that remembers."""
+
+    names: list[tuple[RunId, int]] = field(default_factory=list)
+
+    def start(self, run_id: RunId, number: int) -> None:
+        self.names.append((run_id, number))
+
+
+class Desk:
+    """A pair of buckets, a ledger, and what works on them."""
+
+    def __init__(self, endpoint: str, ledger: DynamoLedger, clock: MovableClock) -> None:
+        self.s3 = boto3.client("s3", endpoint_url=endpoint)
+        self.bucket = f"in-{uuid.uuid4().hex[:12]}"
+        self.out = f"out-{uuid.uuid4().hex[:12]}"
+        self.s3.create_bucket(Bucket=self.bucket)
+        self.s3.create_bucket(Bucket=self.out)
+        self.s3.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration={"Status": "Enabled"})
+        self.ledger, self.clock, self.started = ledger, clock, Started()
+        inputs, outputs = S3Inputs(self.s3, self.bucket), S3Outputs(self.s3, self.out)
+        self.intake = Intake(ledger, inputs, self.started, clock)
+        self.control = Control(ledger, inputs, outputs, self.started, clock)
+
+    def job(self, schedule: str = "upload", text: str = JOB) -> None:
+        self.s3.put_object(
+            Bucket=self.bucket, Key="jobs/triage.yaml", Body=(text % schedule if "%" in text else text).encode()
+        )
+
+    def upload(self, name: str = "a.jsonl") -> Uploaded:
+        key = f"inbox/triage/{name}"
+        version = self.s3.put_object(Bucket=self.bucket, Key=key, Body=b'{"id":1,"body":"x"}\n')["VersionId"]
+        return Uploaded("triage", self.bucket, key, version)
+
+    def open(self, due: Uploaded | ByHand | Night) -> list[Opened | Skipped]:
+        return list(self.intake.open(due, owner=uuid.uuid4().hex, working_until=self.clock() + timedelta(minutes=15)))
+
+    def opened(self, due: Uploaded | ByHand | Night) -> list[Opened]:
+        return [o for o in self.open(due) if isinstance(o, Opened)]
+
+
+@pytest.fixture
+def desk(aws_endpoint: str, ledger: DynamoLedger, clock: MovableClock) -> Desk:
+    return Desk(aws_endpoint, ledger, clock)
+
+
+def test_an_upload_opens_one_run_however_often_its_event_comes(desk: Desk) -> None:
+    desk.job()
+    event = desk.upload()
+
+    (first,) = desk.opened(event)
+    (second,) = desk.opened(event)
+
+    assert (first.fresh, second.fresh) == (True, False)
+    assert first.run.run_id == second.run.run_id
+    assert first.run.run_id.startswith("triage-")
+    assert desk.started.names == [(first.run.run_id, 1)] * 2
+    assert desk.ledger.run(first.run.run_id).working_until == START + timedelta(minutes=15)
+
+
+def test_two_uploads_are_two_runs(desk: Desk) -> None:
+    desk.job()
+
+    runs = [desk.opened(desk.upload(name))[0].run for name in ("a.jsonl", "b.jsonl", "a.jsonl")]
+
+    assert len({r.run_id for r in runs}) == 3
+
+
+def test_an_upload_of_a_nightly_job_waits_for_the_night(desk: Desk) -> None:
+    desk.job("nightly")
+    event = desk.upload()
+
+    assert desk.open(event) == [
+        Skipped("inbox/triage/a.jsonl", "jobs/triage.yaml says nightly: the file waits for the night")
+    ]
+    (night,) = desk.opened(NIGHT)
+    assert night.run.inputs[0].version_id == event.version_id
+
+
+def test_a_person_can_start_a_nightly_job_by_hand(desk: Desk) -> None:
+    desk.job("nightly")
+    desk.upload()
+
+    (opened,) = desk.opened(ByHand("triage", "inbox/triage/a.jsonl", None))
+
+    assert opened.run.trigger == "by hand"
+
+
+def test_a_night_is_one_run_over_all_that_lies_there_newest_first(desk: Desk) -> None:
+    desk.job("nightly")
+    for name in ("a.jsonl", "b.jsonl", "c.jsonl"):
+        desk.upload(name)
+
+    (night,) = desk.opened(NIGHT)
+    again = desk.opened(NIGHT)
+
+    assert sorted(r.key for r in night.run.inputs) == [f"inbox/triage/{n}.jsonl" for n in "abc"]
+    moments = [r.last_modified for r in night.run.inputs]
+    assert moments == sorted(moments, reverse=True)
+    assert again == []  # everything is claimed
+    assert desk.started.names == [(night.run.run_id, 1)]
+
+
+def test_a_night_also_finds_an_upload_whose_event_was_lost(desk: Desk) -> None:
+    desk.job("upload")
+    event = desk.upload()
+
+    (found,) = desk.opened(NIGHT)
+    (late,) = desk.opened(event)
+
+    assert found.fresh
+    assert (late.fresh, late.run.run_id) == (False, found.run.run_id)
+
+
+def test_a_file_without_a_job_starts_nothing_and_says_why(desk: Desk) -> None:
+    (skipped,) = desk.open(desk.upload())
+
+    assert isinstance(skipped, Skipped)
+    assert "jobs/triage.yaml" in skipped.reason
+
+
+def test_a_file_of_a_bad_job_gets_its_run_held_and_goes_on_with_the_mended_job(desk: Desk) -> None:
+    desk.job(text=BAD_JOB)
+    (opened,) = desk.opened(desk.upload())
+    run_id = opened.run.run_id
+    assert opened.run.hold is not None
+    assert opened.run.hold.code is HoldCode.BAD_JOB
+    assert "jobs/triage.yaml:7" in opened.run.hold.reason
+
+    with pytest.raises(BadJob):
+        desk.control.resume(run_id)
+    desk.job()
+    resumed = desk.control.resume(run_id)
+
+    assert (resumed.hold, resumed.execution) == (None, 2)
+    assert resumed.job.version_id != opened.run.job.version_id
+    assert desk.started.names == [(run_id, 1), (run_id, 2)]
+
+
+def test_a_run_that_sent_something_keeps_its_job_when_it_goes_on(desk: Desk) -> None:
+    desk.job()
+    (opened,) = desk.opened(desk.upload())
+    run_id = opened.run.run_id
+    desk.ledger.plan_chunk(replace(chunk(state=ChunkState.SENT, attempt=1), run_id=run_id))
+    assert desk.control.hold(run_id, "wait")
+    assert not desk.control.hold(run_id, "wait again")
+    desk.job(text=JOB % "upload" + "cache: {ttl: 5m}\n")
+
+    assert desk.control.resume(run_id).job == opened.run.job
+
+
+def test_a_person_approves_of_what_a_run_was_held_for(desk: Desk) -> None:
+    desk.job()
+    run_id = desk.opened(desk.upload())[0].run.run_id
+    desk.ledger.hold(run_id, Hold(HoldCode.SAME_ROWS, "same", START))
+
+    assert desk.control.resume(run_id, approve=True).approved == (HoldCode.SAME_ROWS,)
+
+
+def test_a_run_that_is_done_is_not_resumed(desk: Desk) -> None:
+    desk.job()
+    run_id = desk.opened(desk.upload())[0].run.run_id
+    desk.ledger.reported(run_id, "f", done=True)
+
+    with pytest.raises(Conflict, match="is done"):
+        desk.control.resume(run_id)

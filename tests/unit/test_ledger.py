@@ -1,0 +1,306 @@
+"""The ledger over the real adapter: each edge moves once, from the state it leaves, and twice is as good as once."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from nightshift.adapters.dynamodb import DynamoLedger
+from nightshift.errors import Conflict, RunNotFound
+from nightshift.model import (
+    Archive,
+    BatchId,
+    Chunk,
+    ChunkState,
+    Hold,
+    HoldCode,
+    IntentNote,
+    JobRef,
+    RowClass,
+    RunId,
+    RunState,
+    Tally,
+    Worker,
+)
+from tests.unit.conftest import START
+from tests.unit.made import RUN, batch, chunk, input_ref, intent, run
+
+HOLD = Hold(HoldCode.BY_HAND, "because", START)
+TALLY = Tally({RowClass.ANSWERED: 2}, {"input_tokens": 7}, {"batch": 2}, retryable=1, tickets_written=2)
+ME = Worker("me", START + timedelta(minutes=15))
+RIVAL = Worker("rival", START + timedelta(minutes=15))
+
+
+def sending(ledger: DynamoLedger) -> Chunk:
+    """Bring a run's first chunk to SENDING."""
+    ledger.create_run(run())
+    ledger.plan_chunk(chunk())
+    ledger.finish_plan(run(rows=3, plan_digest="d", max_generations=1))
+    ledger.start_send(chunk(), intent())
+    (moved,) = ledger.chunks(RUN)
+    return moved
+
+
+def ended(ledger: DynamoLedger) -> Chunk:
+    """Bring a run's first chunk to ENDED."""
+    sending(ledger)
+    ledger.sent(intent(), batch(), adopted=False)
+    (sent,) = ledger.chunks(RUN)
+    ledger.ended(sent, batch(status="ended", ended_at=START))
+    (done,) = ledger.chunks(RUN)
+    return done
+
+
+def test_a_run_comes_back_as_it_was_put(ledger: DynamoLedger) -> None:
+    made = run(hold=HOLD, working_until=START, changed_at=START, leftover=TALLY, approved=(HoldCode.SAME_ROWS,))
+
+    assert ledger.create_run(made)
+    assert ledger.run(RUN) == made
+    assert ledger.runs(5) == [made]
+
+
+def test_a_run_that_is_not_there_is_said_to_be_missing(ledger: DynamoLedger) -> None:
+    with pytest.raises(RunNotFound, match="There is no run triage-20261122-abcdefgh"):
+        ledger.run(RUN)
+
+
+def test_a_second_create_finds_the_first_run(ledger: DynamoLedger) -> None:
+    ledger.create_run(run())
+    ledger.hold(RUN, HOLD)
+
+    assert not ledger.create_run(run(trigger="by hand", created=START + timedelta(hours=1)))
+    assert ledger.run(RUN).hold == HOLD
+
+
+def test_an_input_belongs_to_one_run(ledger: DynamoLedger) -> None:
+    ledger.create_run(run())
+
+    with pytest.raises(Conflict):
+        ledger.create_run(run(RunId("triage-20261122-zzzzzzzz")))
+    assert ledger.unclaimed([input_ref(), input_ref(version="v2")]) == [input_ref(version="v2")]
+
+
+def test_runs_are_listed_newest_first(ledger: DynamoLedger) -> None:
+    for day in (1, 3, 2):
+        ref = input_ref(version=str(day))
+        ledger.create_run(run(RunId(f"r{day}"), inputs=(ref,), created=START + timedelta(days=day)))
+
+    assert [r.run_id for r in ledger.runs(2)] == ["r3", "r2"]
+
+
+def test_the_first_reason_for_a_hold_stands(ledger: DynamoLedger) -> None:
+    ledger.create_run(run())
+
+    assert ledger.hold(RUN, HOLD)
+    assert not ledger.hold(RUN, replace(HOLD, code=HoldCode.NO_MONEY))
+    assert ledger.run(RUN).hold == HOLD
+
+
+def test_a_release_lifts_the_hold_and_remembers_what_was_approved(ledger: DynamoLedger) -> None:
+    ledger.create_run(run(hold=HOLD, fruitless=10, retry_at=START, dispatched=True))
+
+    released = ledger.release(ledger.run(RUN), approve=HoldCode.SAME_ROWS)
+
+    assert released == run(approved=(HoldCode.SAME_ROWS,))
+    assert ledger.release(released, approve=HoldCode.SAME_ROWS).approved == (HoldCode.SAME_ROWS,)
+
+
+def test_the_loop_moves_to_the_next_execution_once(ledger: DynamoLedger) -> None:
+    ledger.create_run(run())
+
+    assert ledger.next_execution(RUN, 2)
+    assert ledger.next_execution(RUN, 2)  # said twice, it stands
+    assert not ledger.next_execution(RUN, 5)
+    assert ledger.run(RUN).execution == 2
+
+
+def test_a_report_ends_a_run_only_while_nobody_holds_it(ledger: DynamoLedger) -> None:
+    ledger.create_run(run(hold=HOLD))
+
+    ledger.reported(RUN, "f1", done=False)
+    with pytest.raises(Conflict):
+        ledger.reported(RUN, "f2", done=True)
+    ledger.release(ledger.run(RUN), approve=None)
+    ledger.reported(RUN, "f2", done=True)
+
+    assert ledger.run(RUN) == run(reported="f2", state=RunState.DONE)
+
+
+def test_a_chunk_is_planned_once_and_not_into_a_finished_plan(ledger: DynamoLedger) -> None:
+    ledger.create_run(run())
+
+    assert ledger.plan_chunk(chunk(planned=TALLY, cursor=(0, 3)))
+    assert not ledger.plan_chunk(chunk(rows=99))
+    ledger.finish_plan(run(rows=3, plan_digest="d"))
+    with pytest.raises(Conflict):
+        ledger.plan_chunk(chunk(2))
+    assert ledger.chunks(RUN) == [chunk(planned=TALLY, cursor=(0, 3))]
+
+
+def test_the_next_generation_begins_once(ledger: DynamoLedger) -> None:
+    ledger.create_run(run())
+    ledger.plan_chunk(chunk(1, generation=1))
+
+    assert ledger.next_generation(RUN, 1)
+    assert not ledger.next_generation(RUN, 3)
+    with pytest.raises(Conflict):
+        ledger.plan_chunk(chunk(2, generation=1))
+
+
+def test_a_digest_belongs_to_the_run_that_claimed_it_first(ledger: DynamoLedger) -> None:
+    assert ledger.claim_digest("triage", "d", RUN) == RUN
+    assert ledger.claim_digest("triage", "d", RunId("later")) == RUN
+    assert ledger.claim_digest("other", "d", RunId("later")) == "later"
+
+
+def test_a_plan_that_sent_nothing_can_be_forgotten(ledger: DynamoLedger) -> None:
+    ledger.create_run(run())
+    ledger.plan_chunk(chunk())
+    ledger.hold(RUN, HOLD)
+
+    ledger.replan(ledger.run(RUN), JobRef("triage", "jobs/triage.yaml", "v2"))
+
+    assert ledger.chunks(RUN) == []
+    assert ledger.run(RUN).job.version_id == "v2"
+
+
+def test_a_plan_that_sent_something_stands(ledger: DynamoLedger) -> None:
+    sending(ledger)
+    ledger.hold(RUN, HOLD)
+
+    with pytest.raises(Conflict, match="has sent something"):
+        ledger.replan(ledger.run(RUN), JobRef("triage", "jobs/triage.yaml", "v2"))
+
+
+def test_only_one_create_is_under_way_in_the_whole_stack(ledger: DynamoLedger) -> None:
+    sending(ledger)
+    ledger.create_run(run(other := RunId("other"), inputs=()))
+    ledger.plan_chunk(replace(chunk(), run_id=other))
+
+    with pytest.raises(Conflict):
+        ledger.start_send(replace(chunk(), run_id=other), replace(intent(), run_id=other, owner="rival"))
+    assert ledger.intent() == intent()
+
+
+def test_a_send_whose_answer_was_lost_is_found_to_stand(ledger: DynamoLedger) -> None:
+    sending(ledger)
+
+    ledger.start_send(chunk(), intent())  # what botocore does after a lost response
+
+    assert ledger.intent() == intent()
+
+
+def test_nothing_is_sent_for_a_held_run(ledger: DynamoLedger) -> None:
+    ledger.create_run(run())
+    ledger.plan_chunk(chunk())
+    ledger.hold(RUN, HOLD)
+
+    with pytest.raises(Conflict):
+        ledger.start_send(chunk(), intent())
+    assert ledger.intent() is None
+
+
+def test_a_sent_chunk_has_its_batch_and_the_batch_its_claim(ledger: DynamoLedger) -> None:
+    sending(ledger)
+
+    ledger.sent(intent(), batch(), adopted=True)
+    ledger.sent(intent(), batch(), adopted=True)  # said twice, it stands
+
+    (moved,) = ledger.chunks(RUN)
+    assert (moved.state, moved.batch_id, moved.adopted) == (ChunkState.SENT, "msgbatch_01", True)
+    assert ledger.intent() is None
+    assert ledger.claimed([BatchId("msgbatch_01"), BatchId("msgbatch_02")]) == {"msgbatch_01"}
+
+
+def test_a_batch_is_claimed_by_one_chunk(ledger: DynamoLedger) -> None:
+    sending(ledger)
+    ledger.sent(intent(), batch(), adopted=False)
+    ledger.create_run(run(other := RunId("other"), inputs=()))
+    ledger.plan_chunk(replace(chunk(), run_id=other))
+    ledger.start_send(replace(chunk(), run_id=other), theirs := replace(intent(), run_id=other))
+
+    with pytest.raises(Conflict):
+        ledger.sent(theirs, batch(), adopted=True)
+    assert ledger.intent() == theirs
+
+
+def test_a_late_sender_cannot_settle_what_reconciliation_has_settled(ledger: DynamoLedger) -> None:
+    sending(ledger)
+    ledger.not_sent(intent(), not_before=None, error="lost")
+    (again,) = ledger.chunks(RUN)
+    ledger.start_send(again, second := intent(attempt=2, owner="second"))
+
+    with pytest.raises(Conflict):
+        ledger.sent(intent(), batch(), adopted=False)
+    assert ledger.intent() == second
+
+
+def test_notes_go_on_an_intent_only_while_it_is_the_same(ledger: DynamoLedger) -> None:
+    sending(ledger)
+
+    ledger.note_intent(intent(owner="somebody else"), IntentNote.HTTP_ERROR, START)
+    assert ledger.intent() == intent()
+    ledger.note_intent(intent(), IntentNote.HTTP_ERROR, START)
+    ledger.none_seen(intent(), START)
+    ledger.look_again(intent(), START)
+    assert ledger.intent() == intent(note=IntentNote.HTTP_ERROR, noted_at=START, none_seen_at=START, retry_at=START)
+
+
+def test_a_chunk_has_one_worker_until_its_time_has_passed(ledger: DynamoLedger) -> None:
+    mine = ended(ledger)
+
+    taken = ledger.take(mine, ME, START)
+
+    assert taken is not None
+    assert taken.worker == ME
+    assert ledger.take(mine, RIVAL, START) is None
+    assert ledger.take(mine, RIVAL, ME.until) is not None
+
+
+def test_a_worker_that_lost_its_chunk_can_write_nothing(ledger: DynamoLedger) -> None:
+    mine = ledger.take(ended(ledger), ME, START)
+    assert mine is not None
+    ledger.take(mine, RIVAL, ME.until)
+
+    with pytest.raises(Conflict):
+        ledger.archived(mine, ME, Archive("k", 10, 3, "00"))
+
+
+def test_a_chunk_is_collected_when_all_its_archive_is_applied(ledger: DynamoLedger) -> None:
+    mine = ledger.take(ended(ledger), ME, START)
+    assert mine is not None
+    mine = ledger.archived(mine, ME, Archive("k", 10, 3, "00"))
+    half = ledger.applied(mine, ME, 5, TALLY)
+
+    with pytest.raises(Conflict):
+        ledger.collected(half, ME)
+    with pytest.raises(Conflict):
+        ledger.applied(mine, ME, 7, TALLY)  # from a checkpoint that has moved
+    whole = ledger.applied(half, ME, 10, TALLY + TALLY)
+    ledger.collected(whole, ME)
+
+    (done,) = ledger.chunks(RUN)
+    assert (done.state, done.worker, done.applied, done.tally) == (ChunkState.COLLECTED, None, 10, TALLY + TALLY)
+
+
+def test_a_failure_keeps_the_chunk_back_and_frees_it(ledger: DynamoLedger) -> None:
+    mine = ledger.take(ended(ledger), ME, START)
+    assert mine is not None
+
+    ledger.failed(mine, not_before=START + timedelta(minutes=1), error="broke")
+
+    (kept,) = ledger.chunks(RUN)
+    assert (kept.state, kept.failures, kept.worker, kept.error) == (ChunkState.ENDED, 1, None, "broke")
+
+
+def test_a_batch_that_is_not_ours_goes_back_to_reconciliation_and_stays_marked(ledger: DynamoLedger) -> None:
+    mine = ledger.take(ended(ledger), ME, START)
+    assert mine is not None
+    again = intent(excluded=(BatchId("msgbatch_01"),))
+
+    ledger.disown(mine, ME, again)
+
+    (back,) = ledger.chunks(RUN)
+    assert (back.state, back.batch_id, back.worker) == (ChunkState.SENDING, None, None)
+    assert ledger.intent() == again
+    assert ledger.claimed([BatchId("msgbatch_01")]) == {"msgbatch_01"}

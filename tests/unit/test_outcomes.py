@@ -1,0 +1,271 @@
+"""Result lines become outcomes; no line, however strange, costs more than its row."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nightshift.answers import answer_reader
+from nightshift.job_sections import Output
+from nightshift.model import Outcome, RowClass, Tally
+from nightshift.outcomes import custom_id_of, outcomes, tally
+from tests.unit.result_lines import USAGE, canceled, errored, expired, labelled, line, succeeded
+
+LABELS = Output(labels=("billing", "Feature Request"))
+TEXT = Output(text=True)
+SCHEMA = Output.model_validate({
+    "schema": {
+        "type": "object",
+        "properties": {
+            "severity": {"type": "string", "enum": ["High", "Low"]},
+            "score": {"type": ["number", "null"]},
+            "count": {"type": "integer"},
+            "sure": {"type": "boolean"},
+            "kind": {"const": "ticket"},
+            "parts": {"type": "array", "items": {"$ref": "#/$defs/part"}},
+            "who": {"anyOf": [{"type": "string", "enum": ["Us"]}, {"type": "integer"}]},
+        },
+        "required": ["severity"],
+        "additionalProperties": False,
+        "$defs": {
+            "part": {
+                "allOf": [
+                    {
+                        "type": "object",
+                        "properties": {"name": {"enum": ["Engine", 1, True]}},
+                        "required": ["name"],
+                        "additionalProperties": False,
+                    }
+                ]
+            }
+        },
+    }
+})
+
+
+def classify(data: bytes, output: Output = LABELS) -> Outcome:
+    (outcome,) = outcomes(data, answer_reader(output))
+    return outcome
+
+
+def invalid(reason: str) -> Outcome:
+    return Outcome("a", RowClass.INVALID, reason=reason, usage=USAGE)
+
+
+class TestClasses:
+    def test_an_answer_with_a_label_is_answered(self) -> None:
+        assert classify(labelled("a")) == Outcome("a", RowClass.ANSWERED, answer="billing", usage=USAGE)
+
+    def test_a_refusal_is_refused_with_its_category_and_without_the_models_words(self) -> None:
+        details = {"type": "refusal", "category": "cyber", "explanation": "secret words"}
+        refused = classify(succeeded("a", "I cannot", stop_reason="refusal", stop_details=details))
+        assert refused == Outcome("a", RowClass.REFUSED, reason="cyber", usage=USAGE)
+
+    def test_a_refusal_without_details_is_refused_all_the_same(self) -> None:
+        assert classify(succeeded("a", stop_reason="refusal")) == Outcome(
+            "a", RowClass.REFUSED, reason="refusal", usage=USAGE
+        )
+
+    @pytest.mark.parametrize("reason", ["max_tokens", "model_context_window_exceeded", "pause_turn", "tool_use", None])
+    def test_an_answer_that_was_cut_short_is_invalid_even_where_it_looks_whole(self, reason: str | None) -> None:
+        assert classify(succeeded("a", '{"label": "billing"}', stop_reason=reason)) == invalid(f"stopped: {reason}")
+
+    def test_an_answer_at_a_stop_sequence_is_whole(self) -> None:
+        assert classify(succeeded("a", "fine", stop_reason="stop_sequence"), TEXT).answer == "fine"
+
+    @pytest.mark.parametrize("text", [None, "", " \n"])
+    def test_an_answer_without_text_is_invalid(self, text: str | None) -> None:
+        assert classify(succeeded("a", text), TEXT) == invalid("empty")
+
+    @pytest.mark.parametrize("kind", ["api_error", "overloaded_error", "rate_limit_error", "timeout_error"])
+    def test_an_error_that_may_pass_is_retryable(self, kind: str) -> None:
+        assert classify(errored("a", kind, "Busy")) == Outcome(
+            "a", RowClass.ERRORED, reason=f"{kind}: Busy", retryable=True
+        )
+
+    @pytest.mark.parametrize(
+        "kind", ["invalid_request_error", "not_found_error", "permission_error", "billing_error", "a_new_error"]
+    )
+    def test_any_other_error_is_final(self, kind: str) -> None:
+        assert classify(errored("a", kind, "No")) == Outcome("a", RowClass.ERRORED, reason=f"{kind}: No")
+
+    def test_a_long_error_is_cut(self) -> None:
+        assert len(classify(errored("a", "api_error", "x" * 5000)).reason) == 300
+
+    def test_an_expired_row_is_retryable_and_a_canceled_one_is_not(self) -> None:
+        assert classify(expired("a")) == Outcome("a", RowClass.EXPIRED, reason="expired", retryable=True)
+        assert classify(canceled("a")) == Outcome("a", RowClass.CANCELED, reason="canceled")
+
+    def test_an_unknown_type_is_an_error_by_its_name(self) -> None:
+        assert classify(line("a", {"type": "postponed"})) == Outcome(
+            "a", RowClass.ERRORED, reason="unknown_type: postponed"
+        )
+
+
+class TestText:
+    def test_thinking_comes_first_and_is_passed_over(self) -> None:
+        content = [
+            {"type": "thinking", "thinking": "hm", "signature": "x"},
+            {"type": "text", "text": '{"label":'},
+            {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}, "text": {"not": "a text"}},
+            {"type": "text", "text": '"billing"}', "citations": []},
+        ]
+        assert classify(succeeded("a", content=content)).answer == "billing"
+
+    def test_a_text_is_given_as_it_is(self) -> None:
+        assert classify(succeeded("a", " Dear\n\u2028customer \x00"), TEXT).answer == " Dear\n\u2028customer \x00"
+
+
+class TestLabels:
+    @pytest.mark.parametrize("text", ['{"label": "feature request"}', '"FEATURE REQUEST"', ' {"category":" Feature Request "}\n'])
+    def test_a_label_comes_out_in_the_jobs_spelling(self, text: str) -> None:
+        assert classify(succeeded("a", text)).answer == "Feature Request"
+
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            ('{"label": "secret"}', "not_a_label"),
+            ('{"label": 1}', "not_a_label"),
+            ('{"label": "billing", "more": 1}', "not_a_label"),
+            ("{}", "not_a_label"),
+            ('["billing"]', "not_a_label"),
+            ("billing", "not_json"),
+            ('{"label": "billing"', "not_json"),
+            ('{"label": "billing"} and more', "not_json"),
+            ("[" * 100_000, "not_json"),
+        ],
+    )
+    def test_anything_else_is_invalid_and_not_quoted(self, text: str, reason: str) -> None:
+        assert classify(succeeded("a", text)) == invalid(reason)
+
+
+class TestSchemas:
+    def test_an_answer_comes_out_with_the_schemas_spelling(self) -> None:
+        answer = {"severity": "HIGH", "score": None, "count": 2, "sure": True, "kind": "Ticket", "who": "us"}
+        answer["parts"] = [{"name": "engine"}, {"name": 1}, {"name": True}]
+        assert classify(succeeded("a", json.dumps(answer)), SCHEMA).answer == answer | {
+            "severity": "High",
+            "kind": "ticket",
+            "who": "Us",
+            "parts": [{"name": "Engine"}, {"name": 1}, {"name": True}],
+        }
+
+    @pytest.mark.parametrize(
+        ("changes", "place"),
+        [
+            ({"severity": "secret"}, "$.severity: enum"),
+            ({"severity": None}, "$.severity: type"),
+            ({"score": "1"}, "$.score: type"),
+            ({"score": True}, "$.score: type"),
+            ({"count": 1.5}, "$.count: type"),
+            ({"sure": 1}, "$.sure: type"),
+            ({"kind": "other"}, "$.kind: const"),
+            ({"parts": {}}, "$.parts: type"),
+            ({"parts": [{"name": "engine"}, {}]}, "$.parts[1].name: required"),
+            ({"parts": [{"name": False}]}, "$.parts[0].name: enum"),
+            ({"who": "them"}, "$.who: anyOf"),
+            ({"secret": 1}, "$: additionalProperties"),
+        ],
+    )
+    def test_a_misfit_is_named_by_its_place_and_never_quoted(self, changes: dict[str, Any], place: str) -> None:
+        text = json.dumps({"severity": "Low"} | changes)
+        assert classify(succeeded("a", text), SCHEMA) == invalid(f"not_the_schema: {place}")
+
+    def test_a_missing_property_is_named(self) -> None:
+        assert classify(succeeded("a", "{}"), SCHEMA) == invalid("not_the_schema: $.severity: required")
+
+    def test_a_whole_number_with_a_point_is_an_integer(self) -> None:
+        assert classify(succeeded("a", '{"severity": "Low", "count": 2.0}'), SCHEMA).answer["count"] == 2
+
+    @pytest.mark.parametrize("text", ["", "not json", '{"severity":', '{"severity": NaN}', '{"score": 1e999}'])
+    def test_what_is_no_json_is_invalid(self, text: str) -> None:
+        assert classify(succeeded("a", text or " x"), SCHEMA) == invalid("not_json")
+
+    @pytest.mark.parametrize("ref", ["#/$defs/nowhere", "#/type/x", "https://example.com/schema"])
+    def test_a_reference_to_nowhere_costs_the_row_and_nothing_else(self, ref: str) -> None:
+        output = Output.model_validate({"schema": {"type": "object", "properties": {"a": {"$ref": ref}}}})
+        assert classify(succeeded("a", '{"a": 1}'), output) == invalid("not_the_schema: $.a: $ref")
+
+    def test_a_schema_that_refers_to_itself_ends(self) -> None:
+        output = Output.model_validate({"schema": {"$ref": "#"}})
+        assert classify(succeeded("a", "{}"), output) == invalid("too_deep")
+
+
+class TestStrangeLines:
+    def test_one_strange_line_costs_one_row(self) -> None:
+        strange = b'{"custom_id":"b","result":{"type":"succeeded","message":{"content":"x","usage":{"input_tokens":4}}}}\n'
+        data = labelled("a") + strange + labelled("c")
+        assert list(outcomes(data, answer_reader(LABELS))) == [
+            Outcome("a", RowClass.ANSWERED, answer="billing", usage=USAGE),
+            Outcome("b", RowClass.INVALID, reason="unreadable_result", usage={"input_tokens": 4}),
+            Outcome("c", RowClass.ANSWERED, answer="billing", usage=USAGE),
+        ]
+
+    def test_half_a_surrogate_pair_costs_its_row_and_its_tokens_are_counted(self) -> None:
+        assert classify(succeeded("a", "\ud800"), TEXT) == invalid("unreadable_result")
+
+    @pytest.mark.parametrize("result", [None, 1, [], {}, {"type": None}, {"type": "errored", "error": None}])
+    def test_a_result_of_another_shape_is_an_error(self, result: Any) -> None:
+        assert classify(line("a", result)).row_class is RowClass.ERRORED
+
+    @settings(derandomize=True, deadline=None, database=None)
+    @given(
+        st.dictionaries(
+            st.sampled_from(["type", "message", "error"]),
+            st.recursive(
+                st.sampled_from([None, True, 0, 1.5, "", "succeeded", "errored", "end_turn"]),
+                lambda below: (
+                    st.lists(below, max_size=3)
+                    | st.dictionaries(st.sampled_from(["content", "usage", "type", "error", "text"]), below)
+                ),
+                max_leaves=8,
+            ),
+        )
+    )
+    def test_no_result_whatever_its_shape_breaks_the_block(self, result: dict[str, Any]) -> None:
+        first, strange, last = outcomes(labelled("a") + line("b", result) + labelled("c"), answer_reader(LABELS))
+        assert [first.custom_id, strange.custom_id, last.custom_id] == ["a", "b", "c"]
+        assert strange.row_class is not RowClass.ANSWERED
+        tally([first, strange, last], last=True)
+
+    @pytest.mark.parametrize(
+        ("data", "found"),
+        [
+            (b'{"custom_id":"a","result":{}}', "a"),
+            (b'{"custom_id":"a","result":"\\ud800"}', "a"),
+            (b'{"custom_id":null}', None),
+            (b'{"type":"error","error":{}}', None),
+            (b'{"custom_id":"a","result":{', None),
+            (b'{"custom_id":"a"} {}', None),
+            (b"[]", None),
+            (b"<html>", None),
+            (b'{"custom_id":"a","x":' + b"[" * 100_000, None),
+        ],
+    )
+    def test_a_custom_id_is_read_from_whole_objects_only(self, data: bytes, found: str | None) -> None:
+        assert custom_id_of(data) == found
+
+
+class TestTally:
+    def test_rows_tokens_and_tiers_add_up(self) -> None:
+        data = labelled("a") + succeeded("b", "x") + errored("c", "not_found_error") + expired("d") + canceled("e")
+        expected = Tally(
+            rows={RowClass.ANSWERED: 1, RowClass.INVALID: 1, RowClass.ERRORED: 1, RowClass.CANCELED: 1},
+            usage={
+                "input_tokens": 32,
+                "cache_creation_input_tokens": 14,
+                "cache_read_input_tokens": 6,
+                "ephemeral_5m_input_tokens": 4,
+                "ephemeral_1h_input_tokens": 10,
+                "output_tokens": 10,
+            },
+            service_tiers={"batch": 2},
+            retryable=1,
+        )
+        assert tally(outcomes(data, answer_reader(LABELS)), last=False) == expected
+
+    def test_in_the_last_generation_retryable_rows_end_as_what_they_are(self) -> None:
+        counted = tally(outcomes(expired("a") + errored("b"), answer_reader(LABELS)), last=True)
+        assert counted == Tally(rows={RowClass.EXPIRED: 1, RowClass.ERRORED: 1})

@@ -1,0 +1,455 @@
+"""Planning over buckets in memory and the real ledger: what is sent, what is not, and what survives a kill."""
+
+import json
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from nightshift.adapters.dynamodb import DynamoLedger
+from nightshift.errors import Conflict
+from nightshift.model import Chunk, HoldCode, JobRef, RowClass, Run, RunId, chunk_id, custom_id
+from nightshift.planning import Planner
+from tests.unit.conftest import START, MovableClock
+from tests.unit.fakes import MemoryInputs, MemoryOutputs, MemoryPlanLedger
+
+LATER = START + timedelta(hours=1)
+
+JOB = """\
+job: triage
+input: {format: jsonl}
+max_tokens: 64
+prompt: "Ticket: {{ body }}"
+output:
+  labels: [billing, other]
+  carry: [at]
+limits: {max_rows: 100, max_reject_ratio: 0.5}
+"""
+
+
+class Killed(BaseException):
+    """The function's process ends here."""
+
+
+@dataclass
+class Desk:
+    """A planner and all that it works with."""
+
+    ledger: DynamoLedger
+    clock: MovableClock
+    inputs: MemoryInputs = field(default_factory=MemoryInputs)
+    outputs: MemoryOutputs = field(default_factory=MemoryOutputs)
+
+    def open(self, *files: str | bytes, job: str = JOB, run_id: str = "triage-20261122-abcdefgh") -> Run:
+        """Open a run over files, given as their content."""
+        self.inputs.files["jobs/triage.yaml"] = job.encode()
+        refs = []
+        for number, content in enumerate(files, 1):
+            key = f"inbox/triage/{run_id[-2:]}{number}"
+            self.inputs.files[key] = content.encode() if isinstance(content, str) else content
+            refs.append(self.inputs.pin(key))
+        run = Run(RunId(run_id), JobRef("triage", "jobs/triage.yaml", "v1"), tuple(refs), START, "upload")
+        self.ledger.create_run(run)
+        return run
+
+    def plan(self, run: Run, deadline: Any = LATER) -> bool:
+        return Planner(self.ledger, self.inputs, self.outputs, self.clock).plan(self.ledger.run(run.run_id), deadline)
+
+    def approve(self, run: Run) -> Run:
+        held = self.ledger.run(run.run_id)
+        assert held.hold is not None
+        return self.ledger.release(held, approve=held.hold.code)
+
+    def hold(self, run: Run) -> tuple[HoldCode, str]:
+        hold = self.ledger.run(run.run_id).hold
+        assert hold is not None
+        return hold.code, hold.reason
+
+    def chunks(self, run: Run) -> list[Chunk]:
+        return list(self.ledger.chunks(run.run_id))
+
+    def lines(self, run: Run, name: str) -> list[Any]:
+        return [json.loads(line) for line in self.outputs.files[f"runs/{run.run_id}/{name}"].splitlines()]
+
+    def prompts(self, run: Run, chunk: str) -> list[str]:
+        return [line["params"]["messages"][0]["content"] for line in self.lines(run, f"plan/{chunk}.jsonl")]
+
+
+@pytest.fixture
+def desk(ledger: DynamoLedger, clock: MovableClock) -> Desk:
+    return Desk(ledger, clock)
+
+
+def jsonl(*rows: dict[str, Any]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def numbered(count: int, start: int = 1) -> str:
+    return jsonl(*({"id": str(n), "body": f"text {n}"} for n in range(start, start + count)))
+
+
+def batches_of(rows: int, job: str = JOB) -> str:
+    return f"{job}batch: {{max_rows: {rows}}}\n"
+
+
+def test_a_plan_holds_each_row_as_the_request_it_becomes_and_whose_it_is(desk: Desk) -> None:
+    run = desk.open(jsonl({"id": 7, "body": "héllo\n", "at": 1.50, "more": True}))
+
+    assert desk.plan(run)
+
+    name = custom_id(run.run_id, desk.chunks(run)[0].id, 1)
+    schema = {
+        "type": "object",
+        "properties": {"label": {"type": "string", "enum": ["billing", "other"]}},
+        "required": ["label"],
+        "additionalProperties": False,
+    }
+    assert desk.lines(run, "plan/g0-000001.jsonl") == [
+        {
+            "custom_id": name,
+            "params": {
+                "model": "claude-haiku-5-5",
+                "max_tokens": 64,
+                "thinking": {"type": "disabled"},
+                "output_config": {"format": {"type": "json_schema", "schema": schema}},
+                "messages": [{"role": "user", "content": "Ticket: héllo\n"}],
+            },
+        }
+    ]
+    (row,) = desk.lines(run, "plan/g0-000001.ids")
+    assert len(row.pop("digest")) == 16
+    assert row == {"custom_id": name, "id": "7", "file": 0, "line": 1, "record": 1, "carry": {"at": 1.5}}
+    assert desk.outputs.files[f"runs/{run.run_id}/job.yaml"] == JOB.encode()
+
+
+def test_a_finished_plan_is_counted_in_the_ledger(desk: Desk) -> None:
+    run = desk.open(numbered(5), job=batches_of(2))
+
+    assert desk.plan(run)
+
+    planned = desk.ledger.run(run.run_id)
+    assert (planned.planned, planned.rows, planned.max_generations, planned.hold) == (True, 5, 2, None)
+    assert [(c.id, c.rows, c.cursor) for c in desk.chunks(run)] == [
+        ("g0-000001", 2, (0, 2)),
+        ("g0-000002", 2, (0, 4)),
+        ("g0-000003", 1, (0, 5)),
+    ]
+    assert all(c.size == len(desk.outputs.files[f"runs/{run.run_id}/plan/{c.id}.jsonl"]) for c in desk.chunks(run))
+
+
+def test_chunks_are_cut_before_a_batch_grows_too_large(desk: Desk) -> None:
+    job = f"{JOB.replace('}}', '}} {{ body }}')}batch: {{max_bytes: 1000000}}\n"
+    run = desk.open(jsonl(*({"id": n, "body": "x" * 90_000} for n in range(7))), job=job)
+
+    assert desk.plan(run)
+
+    assert [c.rows for c in desk.chunks(run)] == [5, 2]
+    assert max(c.size for c in desk.chunks(run)) <= 1_000_000
+
+
+def test_rejected_and_duplicate_rows_are_written_with_file_line_and_reason(desk: Desk) -> None:
+    rows = jsonl(
+        {"id": "1", "body": "one"},
+        {"id": "1", "body": "one"},
+        {"id": "1", "body": "secret"},
+        {"id": "2", "body": " "},
+        {"id": "3", "body": "three"},
+    )
+    run = desk.open(rows)
+
+    assert desk.plan(run)
+
+    shown = [
+        (line["id"], line["class"], line["file"], line["line"], line["record"], line["code"], line["detail"])
+        for line in desk.lines(run, "rejects/g0-000001.jsonl")
+    ]
+    key = run.inputs[0].key
+    assert shown == [
+        ("1", "duplicate", key, 2, 2, "DUPLICATE_ROW", "the same row as line 1"),
+        ("1", "rejected", key, 3, 3, "ID_CONFLICT", "the id of line 1, with other content"),
+        ("2", "rejected", key, 4, 4, "EMPTY_BODY", "column body: missing or empty"),
+    ]
+    assert b"secret" not in desk.outputs.files[f"runs/{run.run_id}/rejects/g0-000001.jsonl"]
+    (chunk,) = desk.chunks(run)
+    assert (chunk.rows, chunk.planned.rows) == (2, {RowClass.DUPLICATE: 1, RowClass.REJECTED: 2})
+    assert desk.ledger.run(run.run_id).rows == 5
+
+
+def test_a_row_that_came_in_another_file_is_found_across_chunks(desk: Desk) -> None:
+    run = desk.open(numbered(2), numbered(2), job=batches_of(1))
+
+    assert desk.plan(run)
+
+    assert [c.rows for c in desk.chunks(run)] == [1, 1]
+    assert [line["detail"] for line in desk.lines(run, "rejects/g0-000002.jsonl")] == [
+        f"the same row as line 1 of {run.inputs[0].key}",
+        f"the same row as line 2 of {run.inputs[0].key}",
+    ]
+
+
+def test_rows_without_ids_are_named_after_their_file_and_never_collide(desk: Desk) -> None:
+    job = JOB.replace("{format: jsonl}", "{format: csv, id: row_number}").replace("carry: [at]", "table: none")
+    run = desk.open("body\nsame\nsame\n", "body\nsame\n", job=job)
+
+    assert desk.plan(run)
+
+    first, second = (ref.digest for ref in run.inputs)
+    assert [row["id"] for row in desk.lines(run, "plan/g0-000001.ids")] == [f"{first}:1", f"{first}:2", f"{second}:1"]
+
+
+def test_a_refused_file_is_one_reject_and_the_others_go_on(desk: Desk) -> None:
+    run = desk.open(numbered(2), b"\x1f\x8b\x08", b"", numbered(1, start=9), job=JOB.replace("0.5", "0.6"))
+
+    assert desk.plan(run)
+
+    rejects = desk.lines(run, "rejects/g0-000001.jsonl")
+    assert [(r["file"], r["line"], r["record"], r["code"]) for r in rejects] == [
+        (run.inputs[1].key, 0, 0, "GZIP_TRUNCATED"),
+        (run.inputs[2].key, 0, 0, "EMPTY_FILE"),
+    ]
+    assert desk.prompts(run, "g0-000001") == ["Ticket: text 1", "Ticket: text 2", "Ticket: text 9"]
+    assert desk.ledger.run(run.run_id).rows == 5
+
+
+def test_a_run_without_a_usable_file_is_held_and_says_why_for_each(desk: Desk) -> None:
+    run = desk.open("", "[1,\n2]\n")
+
+    assert not desk.plan(run)
+
+    assert desk.hold(run) == (
+        HoldCode.NO_USABLE_INPUT,
+        "no input can be used:\n"
+        "inbox/triage/gh1: EMPTY_FILE: the file is empty\n"
+        "inbox/triage/gh2: NOT_JSONL: line 1: the file is one JSON document, not one object per line",
+    )
+    assert not list(desk.outputs.keys(f"runs/{run.run_id}/rejects/"))
+
+
+def test_a_bad_job_holds_the_run_and_names_the_line(desk: Desk) -> None:
+    run = desk.open(numbered(1), job=JOB + "temperature: 0\n")
+
+    assert not desk.plan(run)
+
+    assert desk.hold(run) == (
+        HoldCode.BAD_JOB,
+        "jobs/triage.yaml:9: temperature: the API refuses it since version 2026-10-21, at any value: delete the line",
+    )
+    assert not desk.chunks(run)
+
+
+def test_too_many_rows_hold_the_run_before_a_chunk_is_planned_until_a_person_approves(desk: Desk) -> None:
+    run = desk.open(numbered(101))
+
+    assert not desk.plan(run)
+
+    code, reason = desk.hold(run)
+    assert code is HoldCode.TOO_MANY_ROWS
+    assert reason.startswith("101 rows up to inbox/triage/gh1, and limits.max_rows of jobs/triage.yaml is 100")
+    assert not desk.chunks(run)
+    desk.approve(run)
+    assert desk.plan(run)
+    assert desk.ledger.run(run.run_id).rows == 101
+
+
+def test_too_many_rejects_hold_the_run_until_a_person_approves(desk: Desk) -> None:
+    run = desk.open(numbered(2) + "{}\n{}\n{}\n")
+
+    assert not desk.plan(run)
+
+    code, reason = desk.hold(run)
+    assert code is HoldCode.TOO_MANY_REJECTS
+    assert reason.startswith("3 of 5 rows are rejected, and limits.max_reject_ratio of jobs/triage.yaml is 0.5")
+    desk.approve(run)
+    assert desk.plan(run)
+    assert [c.rows for c in desk.chunks(run)] == [2]
+
+
+def test_as_many_rejects_as_the_limit_allows_hold_nothing(desk: Desk) -> None:
+    assert desk.plan(desk.open(numbered(2) + "{}\n{}\n"))
+
+
+def test_rejects_without_any_row_are_the_leftover(desk: Desk) -> None:
+    run = desk.open("{}\n{}\n")
+    assert not desk.plan(run)
+    desk.approve(run)
+
+    assert desk.plan(run)
+
+    planned = desk.ledger.run(run.run_id)
+    assert (planned.rows, planned.leftover.rows, desk.chunks(run)) == (2, {RowClass.REJECTED: 2}, [])
+    assert [line["code"] for line in desk.lines(run, "rejects/last.jsonl")] == ["MISSING_ID", "MISSING_ID"]
+
+
+@pytest.mark.parametrize(
+    "second", [numbered(3), numbered(3).replace('"id": "1"', '"id":1'), "\n".join(reversed(numbered(3).splitlines()))]
+)
+def test_the_same_rows_again_hold_the_second_run_until_a_person_approves(desk: Desk, second: str) -> None:
+    first = desk.open(numbered(3))
+    assert desk.plan(first)
+    run = desk.open(second, run_id="triage-20261122-zzzzzzzz", job=batches_of(2))
+
+    assert not desk.plan(run)
+
+    assert desk.hold(run) == (
+        HoldCode.SAME_ROWS,
+        f"same rows as run {first.run_id}; `nightshift resume {run.run_id} --approve` sends them anyway",
+    )
+    desk.approve(run)
+    assert desk.plan(run)
+
+
+@pytest.mark.parametrize(
+    ("content", "job"),
+    [
+        (numbered(4), JOB),
+        (numbered(3).replace("text 3", "text three"), JOB),
+        (numbered(3).replace('"3"', '"drei"'), JOB),
+        (numbered(3), JOB.replace("Ticket:", "A ticket:")),
+        (numbered(3), JOB.replace("max_tokens: 64", "max_tokens: 65")),
+    ],
+)
+def test_other_rows_or_another_question_are_another_plan(desk: Desk, content: str, job: str) -> None:
+    assert desk.plan(desk.open(numbered(3)))
+
+    assert desk.plan(desk.open(content, run_id="triage-20261122-zzzzzzzz", job=job))
+
+
+def test_two_runs_without_any_row_are_not_the_same_rows(desk: Desk) -> None:
+    for run_id in ("triage-20261122-abcdefgh", "triage-20261122-zzzzzzzz"):
+        run = desk.open("{}\n", run_id=run_id, job=JOB.replace("0.5", "1.0"))
+        assert desk.plan(run)
+
+
+def test_planning_stops_between_chunks_when_its_time_is_up_and_goes_on_later(desk: Desk) -> None:
+    run = desk.open(numbered(5), job=batches_of(2))
+    soon = START + timedelta(seconds=100)
+
+    assert not desk.plan(run, soon)
+    assert [c.rows for c in desk.chunks(run)] == [2]
+    assert not desk.plan(run, soon)
+    assert [c.rows for c in desk.chunks(run)] == [2, 2]
+    assert desk.plan(run, soon)
+
+    assert [c.rows for c in desk.chunks(run)] == [2, 2, 1]
+    assert desk.ledger.run(run.run_id).hold is None
+
+
+MIXED = (
+    numbered(3) + "{}\n" + numbered(2),
+    "",
+    jsonl({"id": "2", "body": "other"}) + numbered(3, start=3) + "nonsense\n",
+)
+
+
+@dataclass
+class World:
+    """A planner that can be killed before any of its writes."""
+
+    run: Run
+    inputs: MemoryInputs
+    outputs: MemoryOutputs = field(default_factory=MemoryOutputs)
+    ledger: MemoryPlanLedger = field(default_factory=MemoryPlanLedger)
+
+    def kill_before(self, write: int | None) -> list[str]:
+        """Let the process end before its write number `write`, from 0; return where its writes are listed."""
+        seen: list[str] = []
+
+        def before_write(what: str) -> None:
+            if len(seen) == write:
+                raise Killed
+            seen.append(what)
+
+        self.outputs.before_write = self.ledger.before_write = before_write
+        return seen
+
+    @property
+    def planner(self) -> Planner:
+        return Planner(self.ledger, self.inputs, self.outputs, MovableClock())  # type: ignore[arg-type]
+
+    @property
+    def state(self) -> Any:
+        ledger = self.ledger
+        return self.outputs.files, ledger.planned, ledger.digests, ledger.finished, ledger.generation
+
+
+def test_a_kill_before_any_write_changes_nothing_about_the_plan(desk: Desk) -> None:
+    run = desk.open(*MIXED, job=batches_of(2, JOB.replace("0.5", "1.0")))
+    calm = World(run, desk.inputs)
+    writes = calm.kill_before(None)
+    assert calm.planner.plan(run, LATER)
+    assert [chunk.rows for chunk in calm.ledger.chunks(run.run_id)] == [2, 2, 1]
+    assert calm.ledger.finished is not None
+    assert calm.ledger.finished.rows == 12
+
+    for write in range(len(writes)):
+        world = World(run, desk.inputs)
+        world.kill_before(write)
+        with pytest.raises(Killed):
+            world.planner.plan(run, LATER)
+        world.kill_before(None)
+        assert world.planner.plan(run, LATER)
+        assert world.state == calm.state, writes[write]
+
+
+def test_a_plan_that_stands_there_with_other_content_is_a_conflict(desk: Desk) -> None:
+    run = desk.open(numbered(1))
+    desk.outputs.files[f"runs/{run.run_id}/plan/g0-000001.jsonl"] = b"{}\n"
+
+    with pytest.raises(Conflict, match=r"plan/g0-000001\.jsonl was written before, with other content"):
+        desk.plan(run)
+
+
+def put_aside(world: World, chunk: str, *rows: int) -> None:
+    """Let collecting put rows of a chunk aside for the next generation, in two parts."""
+    for offset, number in enumerate(rows):
+        name = custom_id(world.run.run_id, chunk_id(0, int(chunk[-1])), number)
+        line = {"custom_id": name, "id": "?", "class": "expired", "reason": "expired"}
+        world.outputs.files[f"runs/{world.run.run_id}/retry/{chunk}-{offset:012d}.jsonl"] = jsonl(line).encode()
+
+
+def test_retries_are_the_same_requests_under_new_names(desk: Desk) -> None:
+    run = desk.open(numbered(7), job=batches_of(3))
+    world = World(run, desk.inputs)
+    assert world.planner.plan(run, LATER)
+    put_aside(world, "g0-000001", 1, 3)
+    put_aside(world, "g0-000003", 1)
+    home = f"runs/{run.run_id}/plan"
+    old = {name: world.outputs.files[f"{home}/{name}.jsonl"].splitlines() for name in ("g0-000001", "g0-000003")}
+
+    world.planner.plan_retries(run)
+
+    new = world.outputs.files[f"{home}/g1-000001.jsonl"].splitlines()
+    sent_before = [old["g0-000001"][0], old["g0-000001"][2], old["g0-000003"][0]]
+    assert [line.split(b',"params":')[1] for line in new] == [line.split(b',"params":')[1] for line in sent_before]
+    ids = [json.loads(line) for line in world.outputs.files[f"{home}/g1-000001.ids"].splitlines()]
+    names = [custom_id(run.run_id, chunk_id(1, 1), number) for number in (1, 2, 3)]
+    assert [(row["custom_id"], row["id"], row["line"]) for row in ids] == list(
+        zip(names, ["1", "3", "7"], [1, 3, 7], strict=True)
+    )
+    assert [json.loads(line)["custom_id"] for line in new] == names
+    assert world.ledger.generation == 1
+    assert world.ledger.planned["g1-000001"].rows == 3
+
+
+def test_a_kill_before_any_write_changes_nothing_about_the_retries(desk: Desk) -> None:
+    run = desk.open(numbered(7), job=batches_of(2))
+
+    def failed(write: int | None) -> tuple[World, list[str]]:
+        world = World(run, desk.inputs)
+        assert world.planner.plan(run, LATER)
+        put_aside(world, "g0-000001", 1, 2)
+        put_aside(world, "g0-000003", 2)
+        return world, world.kill_before(write)
+
+    calm, writes = failed(None)
+    calm.planner.plan_retries(run)
+    assert [c.rows for c in calm.ledger.planned.values()] == [2, 2, 2, 1, 2, 1]
+
+    for write in range(len(writes)):
+        world, _ = failed(write)
+        with pytest.raises(Killed):
+            world.planner.plan_retries(run)
+        world.kill_before(None)
+        world.planner.plan_retries(run)
+        assert world.state == calm.state, writes[write]

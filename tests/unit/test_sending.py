@@ -1,0 +1,301 @@
+"""The sending protocol, over the real ledger: whatever happens to a create, its rows end in one batch."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import BinaryIO
+
+import pytest
+
+from nightshift.adapters.dynamodb import DynamoLedger
+from nightshift.errors import (
+    Ambiguous,
+    ApiError,
+    Conflict,
+    NoMoney,
+    NotAccepted,
+    NotSent,
+    Redirected,
+    Rejected,
+    Unauthorized,
+)
+from nightshift.model import Chunk, ChunkState, Hold, HoldCode, IntentNote, custom_id
+from nightshift.sending import PlanBody, Sender
+from tests.unit.conftest import START, MovableClock
+from tests.unit.fake_api import FakeApi
+from tests.unit.made import RUN, chunk, intent, run
+
+PLAN = b'{"custom_id":"a"}\n{"custom_id":"b"}\n{"custom_id":"c"}\n'
+BODY = b'{"requests":[{"custom_id":"a"},{"custom_id":"b"},{"custom_id":"c"}]}'
+
+
+@dataclass
+class PlanOnly:
+    """An output bucket that holds one plan for every chunk."""
+
+    opened: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def open(self, key: str, start: int = 0) -> Iterator[BinaryIO]:
+        self.opened.append(key)
+        yield io.BytesIO(PLAN[start:])
+
+
+@dataclass
+class Desk:
+    """A run with two planned chunks, and a sender."""
+
+    ledger: DynamoLedger
+    api: FakeApi
+    clock: MovableClock
+    sender: Sender
+
+    def send(self, owner: str = "me", minutes: float = 15) -> int:
+        return self.sender.send(RUN, owner=owner, deadline=self.clock() + timedelta(minutes=minutes))
+
+    def states(self) -> list[ChunkState]:
+        return [c.state for c in self.ledger.chunks(RUN)]
+
+    def first(self) -> Chunk:
+        return self.ledger.chunks(RUN)[0]
+
+
+@pytest.fixture
+def desk(ledger: DynamoLedger, clock: MovableClock) -> Desk:
+    api = FakeApi(clock)
+    ledger.create_run(run())
+    for number in (1, 2):
+        ledger.plan_chunk(chunk(number, size=len(PLAN)))
+    ledger.finish_plan(run(rows=6, plan_digest="d"))
+    return Desk(ledger, api, clock, Sender(ledger, api, PlanOnly(), clock))  # type: ignore[arg-type] # opens plans only
+
+
+def test_every_planned_chunk_becomes_one_batch(desk: Desk) -> None:
+    assert desk.send() == 2
+
+    assert desk.api.bodies == [BODY, BODY]
+    assert desk.states() == [ChunkState.SENT, ChunkState.SENT]
+    assert [c.batch_id for c in desk.ledger.chunks(RUN)] == ["msgbatch_01", "msgbatch_02"]
+    assert desk.ledger.intent() is None
+    assert desk.send() == 0
+
+
+def test_a_body_is_the_plan_joined_with_commas_and_can_be_read_again() -> None:
+    body = PlanBody(PlanOnly(), "k", len(PLAN), 3)  # type: ignore[arg-type] # opens plans only
+
+    assert b"".join(body) == b"".join(body) == BODY
+    assert body.size == len(BODY)
+
+
+@pytest.mark.parametrize(("status", "note"), [(None, IntentNote.CONNECTION_LOST), (529, IntentNote.HTTP_ERROR)])
+def test_an_unknown_outcome_leaves_the_intent_with_what_was_seen(
+    desk: Desk, status: int | None, note: IntentNote
+) -> None:
+    desk.api.fail = [Ambiguous("?", status=status)]
+
+    assert desk.send() == 0
+
+    standing = desk.ledger.intent()
+    assert standing is not None
+    assert (standing.note, standing.noted_at, standing.chunk) == (note, START, "g0-000001")
+    assert desk.states() == [ChunkState.SENDING, ChunkState.PLANNED]
+
+
+def test_a_create_whose_answer_was_lost_is_adopted_after_its_grace_and_never_sent_again(desk: Desk) -> None:
+    desk.api.accept_then_lose = 1
+    desk.send()
+    desk.clock.move(minutes=14)
+    assert desk.send() == 0  # the grace has not passed: nothing is sent in this stack meanwhile
+    desk.clock.move(minutes=1)
+
+    desk.send()
+
+    assert len(desk.api.bodies) == 2
+    assert desk.first().batch_id == "msgbatch_01"
+    assert desk.first().adopted
+    assert desk.states() == [ChunkState.SENT, ChunkState.SENT]
+
+
+def test_a_create_that_never_arrived_is_sent_again_after_two_reads_a_minute_apart(desk: Desk) -> None:
+    desk.api.fail = [Ambiguous("?", status=500)]
+    desk.send()
+    desk.clock.move(minutes=2)
+    assert desk.send() == 0
+    desk.clock.move(seconds=59)
+    assert desk.send() == 0
+    assert desk.api.bodies == []
+    desk.clock.move(seconds=1)
+
+    assert desk.send() == 2
+
+    assert desk.first().attempt == 2
+    assert desk.states() == [ChunkState.SENT, ChunkState.SENT]
+
+
+def test_a_batch_that_becomes_visible_between_the_two_reads_is_adopted(desk: Desk) -> None:
+    desk.api.fail = [Ambiguous("?", status=500)]
+    desk.send()
+    desk.clock.move(minutes=2)
+    desk.send()
+    late = desk.api.add(3, age=timedelta(minutes=1))
+    desk.clock.move(minutes=1)
+
+    desk.send()
+
+    assert desk.first().batch_id == late.id
+    assert len(desk.api.bodies) == 1  # the second chunk's
+
+
+def test_a_sender_that_died_is_reconciled_only_after_its_deadline_and_the_grace(desk: Desk) -> None:
+    desk.ledger.start_send(desk.first(), intent())  # and then nothing more: killed
+    desk.clock.move(minutes=29, seconds=59)
+    assert desk.send("heir") == 0
+    assert desk.states() == [ChunkState.SENDING, ChunkState.PLANNED]
+    desk.clock.move(seconds=1)
+    desk.send("heir")
+    desk.clock.move(minutes=1)
+
+    assert desk.send("heir") == 2
+
+
+def test_batches_of_another_size_time_or_claim_are_not_candidates(desk: Desk) -> None:
+    desk.send()  # two batches of this size, both claimed
+    desk.api.add(4)
+    desk.api.add(3, age=timedelta(minutes=6))
+    standing = intent(3)
+
+    assert desk.sender._candidates(standing) == []
+    mine = desk.api.add(3)
+    assert desk.sender._candidates(standing) == [mine]
+    assert desk.sender._candidates(replace(standing, excluded=(mine.id,))) == []
+
+
+def test_several_candidates_wait_until_their_results_tell_whose_they_are(desk: Desk) -> None:
+    desk.api.accept_then_lose = 1
+    desk.send()
+    mine = desk.first()
+    other = desk.api.add(3)
+    desk.clock.move(minutes=15)
+
+    assert desk.send() == 0
+    desk.api.end(other.id, b'{"custom_id":"somebody-else"}\n')
+    desk.clock.move(minutes=1)
+    assert desk.send() == 0
+    ours = next(b for b in desk.api.stored if b != other.id)
+    desk.api.end(ours, b'{"custom_id":"' + custom_id(RUN, mine.id, 1).encode() + b'"}\n')
+    desk.clock.move(minutes=1)
+    desk.send()
+
+    assert desk.first().batch_id == ours
+
+
+def test_reconciliation_waits_while_the_api_is_away(desk: Desk) -> None:
+    desk.api.accept_then_lose = 1
+    desk.send()
+    desk.clock.move(minutes=15)
+    desk.api.down = Ambiguous("away", status=503)
+
+    assert desk.send() == 0
+
+    standing = desk.ledger.intent()
+    assert standing is not None
+    assert standing.retry_at == desk.clock() + timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (NoMoney("no credit", status=402), HoldCode.NO_MONEY),
+        (Unauthorized("bad key", status=401), HoldCode.API_KEY),
+        (Rejected("bad body", status=400), HoldCode.API_REJECTED),
+        (Redirected("elsewhere", status=307), HoldCode.API_REDIRECTED),
+    ],
+)
+def test_a_refusal_that_waiting_cannot_mend_holds_the_run_and_frees_the_stack(
+    desk: Desk, error: ApiError, code: HoldCode
+) -> None:
+    desk.api.fail = [error]
+
+    assert desk.send() == 0
+
+    hold = desk.ledger.run(RUN).hold
+    assert hold is not None
+    assert hold.code is code
+    assert str(error) in hold.reason
+    assert desk.ledger.intent() is None
+    assert desk.states() == [ChunkState.PLANNED, ChunkState.PLANNED]
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"), [(NotAccepted("slow down", retry_after=17), 17), (NotSent("no route"), 60)]
+)
+def test_not_now_means_later_and_not_held(desk: Desk, error: ApiError, seconds: int) -> None:
+    desk.api.fail = [error]
+
+    assert desk.send() == 0
+
+    assert desk.ledger.run(RUN).hold is None
+    assert desk.first().not_before == START + timedelta(seconds=seconds)
+    assert desk.ledger.intent() is None
+
+
+def test_a_key_that_fails_the_probe_leaves_no_intent(desk: Desk) -> None:
+    desk.api.down = Unauthorized("bad key", status=401)
+
+    assert desk.send() == 0
+
+    hold = desk.ledger.run(RUN).hold
+    assert hold is not None
+    assert hold.code is HoldCode.API_KEY
+    assert desk.first().attempt == 0
+
+
+def test_nothing_is_sent_with_too_little_time_left(desk: Desk) -> None:
+    assert desk.send(minutes=3.3) == 0
+
+    assert desk.api.bodies == []
+    assert desk.ledger.intent() is None
+
+
+def test_a_sender_frozen_behind_its_intent_does_not_send(desk: Desk) -> None:
+    start_send = desk.ledger.start_send
+
+    def freeze(planned: Chunk, made: object) -> None:
+        start_send(planned, made)  # type: ignore[arg-type]
+        desk.clock.move(minutes=14)
+
+    desk.ledger.start_send = freeze  # type: ignore[method-assign, assignment]
+
+    assert desk.send() == 0
+
+    assert desk.api.bodies == []
+    assert desk.states() == [ChunkState.PLANNED, ChunkState.PLANNED]
+
+
+def test_a_held_run_sends_nothing_and_still_settles_its_intent(desk: Desk) -> None:
+    desk.api.accept_then_lose = 1
+    desk.send()
+    desk.ledger.hold(RUN, Hold(HoldCode.BY_HAND, "because", START))
+    desk.clock.move(minutes=15)
+
+    assert desk.send() == 0
+
+    assert desk.states() == [ChunkState.SENT, ChunkState.PLANNED]
+
+
+def test_of_two_that_reconcile_at_once_one_wins(desk: Desk) -> None:
+    desk.api.accept_then_lose = 1
+    desk.send()
+    standing = desk.ledger.intent()
+    assert standing is not None
+    desk.clock.move(minutes=15)
+    listed = desk.sender._candidates(standing)
+    desk.ledger.not_sent(standing, not_before=None, error="the other one was faster, and saw nothing")
+
+    with pytest.raises(Conflict):
+        desk.sender._decide(standing, listed, desk.clock())
+    assert not desk.sender.settle(standing)
+    assert desk.states() == [ChunkState.PLANNED, ChunkState.PLANNED]
+    assert desk.ledger.claimed(b.id for b in listed) == set()

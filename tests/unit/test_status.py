@@ -1,0 +1,151 @@
+"""The loop's look: it polls, writes down, decides, and notices when nothing helps."""
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import pytest
+
+from nightshift.adapters.dynamodb import DynamoLedger
+from nightshift.decision import Policy
+from nightshift.errors import Ambiguous, RunNotFound
+from nightshift.model import ChunkState, HoldCode, RunId, RunState, Step, StepKind
+from nightshift.status import Look, Watcher
+from tests.unit.conftest import MovableClock
+from tests.unit.fake_api import FakeApi
+from tests.unit.made import RUN, chunk, intent, run
+
+POLICY = Policy(poll_min_seconds=30, poll_max_seconds=360, poll_percent=5, max_turns=1500)
+
+
+@dataclass
+class Started:
+    """`ports.Executions` that remembers."""
+
+    names: list[tuple[RunId, int]] = field(default_factory=list)
+
+    def start(self, run_id: RunId, number: int) -> None:
+        self.names.append((run_id, number))
+
+
+@dataclass
+class Loop:
+    """A run with chunks at the API, and a watcher."""
+
+    ledger: DynamoLedger
+    api: FakeApi
+    clock: MovableClock
+    started: Started
+    watcher: Watcher
+
+    def look(self, turn: int = 0, execution: str = f"{RUN}-c0001") -> Look:
+        return self.watcher.look(RUN, execution=execution, turn=turn)
+
+    def send(self, chunks: int) -> None:
+        for number in range(1, chunks + 1):
+            self.ledger.plan_chunk(planned := chunk(number))
+            self.ledger.start_send(planned, sent := intent(number))
+            self.ledger.sent(sent, self.api.add(3), adopted=False)
+        self.ledger.finish_plan(run(rows=3 * chunks, plan_digest="d"))
+
+
+@pytest.fixture
+def loop(ledger: DynamoLedger, clock: MovableClock) -> Loop:
+    api, started = FakeApi(clock), Started()
+    ledger.create_run(run())
+    return Loop(ledger, api, clock, started, Watcher(ledger, api, started, clock, POLICY))
+
+
+@pytest.mark.parametrize("chunks", [2, 5])  # asked one by one, and by list
+def test_batches_that_have_ended_are_written_down_and_collected(loop: Loop, chunks: int) -> None:
+    loop.send(chunks)
+    assert loop.look() == Look(Step(StepKind.WAIT, 30, reason=f"{chunks} batches in flight"), polled=chunks)
+
+    for batch_id in list(loop.api.stored)[:2]:
+        loop.api.end(batch_id)
+    look = loop.look()
+
+    assert look == Look(Step(StepKind.COLLECT, workers=2, reason="2 batches to collect"), polled=chunks, ended=2)
+    states = [c.state for c in loop.ledger.chunks(RUN)]
+    assert states == [ChunkState.ENDED] * 2 + [ChunkState.SENT] * (chunks - 2)
+    assert loop.ledger.chunks(RUN)[0].request_counts == {"processing": 0, "succeeded": 3}
+
+
+def test_an_api_that_is_away_is_no_news(loop: Loop) -> None:
+    loop.send(1)
+    loop.api.down = Ambiguous("away", status=503)
+
+    look = loop.look()
+
+    assert (look.step.kind, look.trouble) == (StepKind.WAIT, "away")
+    assert loop.ledger.chunks(RUN)[0].state is ChunkState.SENT
+
+
+def test_the_wait_grows_with_the_time_since_the_last_change(loop: Loop) -> None:
+    loop.send(2)
+    loop.look()
+    loop.clock.move(minutes=40)
+    assert loop.look().step.wait_seconds == 120
+    loop.api.end(next(iter(loop.api.stored)))
+    assert loop.look().step.kind is StepKind.COLLECT
+    loop.ledger.failed(loop.ledger.chunks(RUN)[0], not_before=loop.clock() + timedelta(hours=1), error="broke")
+    assert loop.look().step.wait_seconds == 30
+
+
+def test_a_step_that_changes_nothing_is_backed_off_and_ten_hold_the_run(loop: Loop) -> None:
+    waits, steps = [], []
+    while (look := loop.look()).step.kind is not StepKind.HELD:
+        steps.append(look.step.kind)
+        if look.step.kind is StepKind.WAIT:
+            waits.append(look.step.wait_seconds)
+            loop.clock.move(seconds=look.step.wait_seconds)
+
+    assert steps == [StepKind.SUBMIT, StepKind.WAIT] * 9 + [StepKind.SUBMIT]
+    assert waits == [30, 60, 120, 240, 480, 900, 900, 900, 900]
+    hold = loop.ledger.run(RUN).hold
+    assert hold is not None
+    assert hold.code is HoldCode.NO_PROGRESS
+
+
+def test_progress_forgets_the_fruitless_steps(loop: Loop) -> None:
+    for _ in range(3):
+        loop.look()
+        loop.clock.move(minutes=20)
+    assert loop.ledger.run(RUN).fruitless > 0
+    loop.ledger.plan_chunk(chunk())
+
+    assert loop.look().step.kind is StepKind.SUBMIT
+
+    assert loop.ledger.run(RUN).fruitless == 0
+
+
+def test_after_its_turns_the_loop_hands_over_to_the_next_execution(loop: Loop) -> None:
+    loop.send(1)
+    assert loop.look(turn=1499).step.kind is StepKind.WAIT
+
+    assert loop.look(turn=1500).step == Step(StepKind.HANDED_OVER, reason="1500 turns")
+
+    assert loop.ledger.run(RUN).execution == 2
+    assert loop.started.names == [(RUN, 2)]
+    assert loop.look(execution=f"{RUN}-c0002").step.kind is StepKind.WAIT
+
+
+def test_an_execution_that_lost_the_loop_makes_sure_its_heir_lives_and_ends(loop: Loop) -> None:
+    loop.ledger.next_execution(RUN, 2)  # and then killed, before the next execution was started
+
+    assert loop.look().step.kind is StepKind.HANDED_OVER
+
+    assert loop.started.names == [(RUN, 2)]
+
+
+def test_a_run_that_is_done_ends_even_at_its_last_turn(loop: Loop) -> None:
+    loop.ledger.reported(RUN, "f", done=True)
+
+    assert loop.look(turn=1500).step.kind is StepKind.DONE
+    assert loop.ledger.run(RUN).state is RunState.DONE
+
+
+def test_a_run_that_does_not_exist_fails_the_look(loop: Loop) -> None:
+    stranger = replace(run(), run_id=RunId("nobody-20261122-aaaaaaaa")).run_id
+
+    with pytest.raises(RunNotFound):
+        loop.watcher.look(stranger, execution=f"{stranger}-c0001", turn=0)
