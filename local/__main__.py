@@ -14,14 +14,18 @@ import warnings
 from pathlib import Path
 from typing import NoReturn
 
+from local.seams import leave_out_ec2
+from local.wire import LocalError
+
 
 def main() -> int:
     """Run the cloud; return the exit status."""
     options = _arguments()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("moto.stepfunctions").setLevel(logging.CRITICAL)  # failed states are in the feed, without the data
+    logging.getLogger("moto.stepfunctions").setLevel(logging.CRITICAL)  # a failed state is in the feed, without data
     warnings.filterwarnings("ignore", module=r"(moto|samtranslator|boto3|botocore)\b")
     _forget_the_real_aws()
+    leave_out_ec2()
     from local.cloud import Cloud, Options  # noqa: PLC0415, only now: moto and boto3 read the environment at import
 
     parameters = dict(part.split("=", 1) for part in options.param)
@@ -33,6 +37,9 @@ def main() -> int:
     try:
         print(json.dumps(cloud.start()), flush=True)
         threading.Event().wait()
+    except LocalError as error:
+        print(f"local: {error}", file=sys.stderr)
+        return 1
     finally:
         cloud.stop()
     return 0
@@ -43,7 +50,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--template", type=Path, default=Path("template.yaml"), help="or .aws-sam/build/template.yaml")
     parser.add_argument("--stack", default="nightshift", help="name of the stack")
     parser.add_argument("--param", action="append", default=[], metavar="K=V", help="a template parameter")
-    parser.add_argument("--dynamodb", choices=["moto", "local"], default="moto", help="local: AWS's engine, for large runs")
+    parser.add_argument(
+        "--dynamodb", choices=["moto", "local"], default="moto", help="local: AWS's engine, for large runs"
+    )
     parser.add_argument("--enforce-iam", action="store_true", help="refuse what AWS would, instead of reporting it")
     return parser.parse_args()
 
@@ -68,7 +77,8 @@ def _stop(number: int, _frame: object) -> NoReturn:
 
 
 def _watch_input() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 4096):  # not sys.stdin: its lock, held here, would break the interpreter's end
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 

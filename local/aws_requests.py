@@ -20,7 +20,12 @@ BUCKET_ACTIONS = {
 }
 """s3 action of a GET on a bucket with this sub-resource; without one it is ListBucket."""
 
-TRANSACT_ACTIONS = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}
+TRANSACT_ACTIONS = {
+    "Put": "PutItem",
+    "Update": "UpdateItem",
+    "Delete": "DeleteItem",
+    "ConditionCheck": "ConditionCheckItem",
+}
 
 RESOURCE_FIELDS = ("SecretId", "stateMachineArn", "executionArn", "TopicArn")
 """Where a JSON request names its resource."""
@@ -54,7 +59,9 @@ def calls(service: str, request: Request, hash_key: Callable[[str], str | None])
             return _dynamodb(request, hash_key)
         case "lambda" if request.path.endswith("/invocations"):
             name = urllib.parse.unquote(request.path.split("/functions/")[1].rsplit("/", 1)[0])
-            return [Call("lambda:InvokeFunction", name if name.startswith("arn:") else arn("lambda", f"function:{name}"))]
+            return [
+                Call("lambda:InvokeFunction", name if name.startswith("arn:") else arn("lambda", f"function:{name}"))
+            ]
         case _:
             return [_json_call(service, request)]
 
@@ -126,7 +133,10 @@ def _dynamodb_parts(operation: str, body: Json) -> Iterable[tuple[str, Json]]:
         case "BatchWriteItem":
             tables = body["RequestItems"].items()
             return [
-                (operation, {"TableName": name, **one}) for name, part in tables for item in part for one in item.values()
+                (operation, {"TableName": name, **one})
+                for name, part in tables
+                for item in part
+                for one in item.values()
             ]
         case _ if "TableName" in body:
             return [(operation, body)]

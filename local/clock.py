@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-QUIET = 0.012
+QUIET = 0.008
 """Real seconds without any movement before the clock jumps: longer than a state machine takes between two states."""
 
 LONGEST_JUMP = 366 * 86400.0

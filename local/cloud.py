@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from local import control_plane, events, seams, step_functions, template, transactions
@@ -17,6 +18,7 @@ from local.deploy import Deployed, Stack
 from local.environment import Host
 from local.events import EventBridge
 from local.feed import Feed
+from local.http_server import Server
 from local.iam import Access
 from local.lambda_plane import LambdaPlane, access_key_id, default_python
 from local.resources.clients import Clients
@@ -52,9 +54,11 @@ class Cloud:
         self._work = Path(tempfile.mkdtemp(prefix="nightshift-"))
         self._children: list[Child] = []
         self._tether, self._tether_end = os.pipe()  # the end that we keep closes with us, however we end
-        self._server = control_plane.Server()
-        self._feed = Feed(lambda: self._clock.now())
-        self._clock = VirtualClock(self._work / "clock", lambda seconds: self._feed.add("clock.jumped", seconds=seconds))
+        self._server = Server()
+        self._feed = Feed(self._now)
+        self._clock = VirtualClock(
+            self._work / "clock", lambda seconds: self._feed.add("clock.jumped", seconds=seconds)
+        )
         self._access = Access(enforce=options.enforce_iam)
         self._clients = Clients(self._server.endpoint)
         self._plane = LambdaPlane(self._host(), self._clock, self._feed)
@@ -91,6 +95,9 @@ class Cloud:
         os.close(self._tether_end)
         os.close(self._tether)
         shutil.rmtree(self._work, ignore_errors=True)
+
+    def _now(self) -> datetime:
+        return self._clock.now()
 
     def _host(self) -> Host:
         return Host(
@@ -143,7 +150,7 @@ class Cloud:
         """Put a message into a queue as a function's role would."""
         if self._access.permits(self._plane.config(function).role, "sqs:SendMessage", arn):
             sqs = self._clients("sqs")
-            url = sqs.get_queue_url(QueueName=arn.split(":")[-1])["QueueUrl"]
+            url = sqs.get_queue_url(QueueName=arn.rsplit(":", maxsplit=1)[-1])["QueueUrl"]
             sqs.send_message(QueueUrl=url, MessageBody=body)
 
 

@@ -6,8 +6,6 @@ lives on. What must be atomic on AWS and is not in moto (it answers requests in 
 
 import io
 import json
-import logging
-import socket
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterable
@@ -15,21 +13,19 @@ from contextlib import AbstractContextManager, nullcontext
 from http import HTTPStatus
 from typing import Any, Protocol
 
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto import backends
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.s3 import models as s3_models
-from werkzeug.serving import BaseWSGIServer, make_server
 
-from local import aws_requests
+from local import aws_requests, seams
 from local.clock import VirtualClock
+from local.http_server import App, Environ, StartResponse
 from local.iam import Access
 from local.seams import Seam
 from local.wire import Json
 
-type Environ = dict[str, Any]
-type StartResponse = Callable[..., Any]
-type App = Callable[[Environ, StartResponse], Iterable[bytes]]
-
-SEAMS = (Seam("moto.s3.models", "utcnow", ()),)
+NOT_DEPLOYED: object = {"error": "not deployed yet"}
+SEAMS = (Seam("moto.s3.models", "utcnow", ()), Seam("moto.backends", "list_of_moto_modules", ()))
 
 JSON_SERVICES = ("dynamodb", "secretsmanager", "states", "events", "sqs", "logs", "scheduler")
 """Services whose request bodies are read for IAM; S3's are objects and are left in the stream."""
@@ -101,7 +97,7 @@ class FrontDoor:
         bucket, _, key = request.path.lstrip("/").partition("/")
         resource = f"arn:aws:s3:::{bucket}"
 
-        def started(status: str, *args: Any) -> Any:  # noqa: ANN401, passes through
+        def started(status: str, *args: Any) -> Any:
             reading = request.method in {"GET", "HEAD"} and key
             if status.startswith("404") and reading and not self._access.allows(role, "s3:ListBucket", resource):
                 self._access.note(role, "s3:ListBucket", resource)
@@ -113,7 +109,7 @@ class FrontDoor:
         query = dict(urllib.parse.parse_qsl(environ.get("QUERY_STRING", "")))
         name = environ["PATH_INFO"].removeprefix("/_local/")
         if self._admin is None:
-            status, value = HTTPStatus.SERVICE_UNAVAILABLE, {"error": "not deployed yet"}
+            status, value = HTTPStatus.SERVICE_UNAVAILABLE, NOT_DEPLOYED
         else:
             status, value = self._admin.answer(environ["REQUEST_METHOD"], name, query, _read(environ))
         body = json.dumps(value, default=str).encode()
@@ -121,39 +117,13 @@ class FrontDoor:
         return [body]
 
 
-class Server:
-    """The listening end of the front door."""
-
-    def __init__(self) -> None:
-        """Take a free port on loopback and hold it."""
-        logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self._server: BaseWSGIServer | None = None
-        self.port = int(self._socket.getsockname()[1])
-
-    @property
-    def endpoint(self) -> str:
-        """What AWS_ENDPOINT_URL says."""
-        return f"http://127.0.0.1:{self.port}"
-
-    def serve(self, app: App) -> None:
-        """Answer requests from now on, each in a thread."""
-        self._server = make_server(
-            "127.0.0.1", self.port, app, threaded=True, request_handler=MotoRequestHandler, fd=self._socket.fileno()
-        )
-        threading.Thread(target=self._server.serve_forever, args=(0.1,), name="front door", daemon=True).start()
-
-    def stop(self) -> None:
-        """Stop answering."""
-        if self._server:
-            self._server.shutdown()
-            self._server.server_close()
-        self._socket.close()
-
-
 def moto_app(clock: VirtualClock) -> App:
-    """moto's server, as a WSGI application whose S3 objects carry virtual times."""
-    s3_models.utcnow = lambda: clock.now().replace(tzinfo=None)  # type: ignore[attr-defined]
+    """Moto's server, as a WSGI application whose S3 objects carry virtual times."""
+    seams.replace(s3_models, "utcnow", lambda: clock.now().replace(tzinfo=None))
+    services = list(backends.list_of_moto_modules())
+    seams.replace(
+        backends, "list_of_moto_modules", lambda: iter(services)
+    )  # otherwise moto lists its own directory for each request
     app: App = DomainDispatcherApplication(create_backend_app)
     return app
 

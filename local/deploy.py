@@ -13,7 +13,16 @@ from local.intrinsics import Evaluator, parameter_values, pseudo_parameters
 from local.template import Template, TemplateError
 from local.wire import Json
 
-SECTIONS = {"AWSTemplateFormatVersion", "Description", "Metadata", "Parameters", "Conditions", "Mappings", "Resources", "Outputs"}
+SECTIONS = {
+    "AWSTemplateFormatVersion",
+    "Description",
+    "Metadata",
+    "Parameters",
+    "Conditions",
+    "Mappings",
+    "Resources",
+    "Outputs",
+}
 ATTRIBUTES = {"Type", "Properties", "Condition", "DependsOn", "Metadata", "DeletionPolicy", "UpdateReplacePolicy"}
 """Of a resource. The two policies say what outlives a stack; here nothing outlives the cloud."""
 
@@ -24,7 +33,10 @@ NOT_APPLIED: Mapping[tuple[str, str], str] = {
     ("AWS::DynamoDB::Table", "PointInTimeRecoverySpecification"): "the tables live in memory",
     ("AWS::DynamoDB::Table", "SSESpecification"): "the tables live in memory",
     ("AWS::IAM::ManagedPolicy", "Description"): "for people who read the console",
-    ("AWS::IAM::Role", "ManagedPolicyArns"): "AWS's own policies for logs and traces: the desk's processes write neither through the API",
+    (
+        "AWS::IAM::Role",
+        "ManagedPolicyArns",
+    ): "AWS's own policies for logs and traces: the desk's processes write neither through the API",
     ("AWS::Lambda::Function", "Architectures"): "the code runs on this machine; layers are built for it",
     ("AWS::Lambda::Function", "EphemeralStorage"): "temporary files are not limited here",
     ("AWS::Lambda::Function", "TracingConfig"): "no X-Ray here",
@@ -37,7 +49,10 @@ NOT_APPLIED: Mapping[tuple[str, str], str] = {
     ("AWS::S3::Bucket", "OwnershipControls"): "one account, no ACLs",
     ("AWS::S3::Bucket", "PublicAccessBlockConfiguration"): "loopback only",
     ("AWS::SQS::Queue", "SqsManagedSseEnabled"): "the messages live in memory",
-    ("AWS::StepFunctions::StateMachine", "LoggingConfiguration"): "the history holds everything; the interpreter has no log delivery",
+    (
+        "AWS::StepFunctions::StateMachine",
+        "LoggingConfiguration",
+    ): "the history holds everything; the interpreter has no log delivery",
     ("AWS::StepFunctions::StateMachine", "TracingConfiguration"): "no X-Ray here",
 }
 """(resource type, property) → why the desk does not need it."""
@@ -53,7 +68,7 @@ class Properties:
         """Wrap evaluated values."""
         self._values = dict(values)
 
-    def take(self, name: str, default: Any = None) -> Any:  # noqa: ANN401, any template value
+    def take(self, name: str, default: Any = None) -> Any:
         """Remove and return a property."""
         return self._values.pop(name, default)
 
@@ -103,7 +118,9 @@ class Deployed:
 class Stack:
     """Makes a template's resources in the order that their references ask for."""
 
-    def __init__(self, template: Template, name: str, parameters: Mapping[str, str], makers: Mapping[str, Maker]) -> None:
+    def __init__(
+        self, template: Template, name: str, parameters: Mapping[str, str], makers: Mapping[str, Maker]
+    ) -> None:
         """Check the template's outline; `makers` knows the resource types.
 
         Raises:
@@ -144,12 +161,12 @@ class Stack:
             message = f"the local cloud does not know: {', '.join(problems)}"
             raise TemplateError(message)
 
-    def _reference(self, name: str) -> Any:  # noqa: ANN401, a parameter may be a list
+    def _reference(self, name: str) -> Any:
         if name in self._values:
             return self._values[name]
         return self._existing(name).reference
 
-    def _attribute(self, name: str, attribute: str) -> Any:  # noqa: ANN401, any template value
+    def _attribute(self, name: str, attribute: str) -> Any:
         attributes = self._existing(name).attributes
         if attribute not in attributes:
             message = f"{name} has no attribute {attribute} in the local cloud"

@@ -10,10 +10,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from moto.events.models import EventTemplateParser, Rule, events_backends
+from moto.events.models import Rule, events_backends
+from moto.events.utils import EventTemplateParser
 from moto.s3 import notifications
 from moto.scheduler.models import Schedule, scheduler_backends
 
+from local import seams
 from local.async_invoke import AsyncInvoker
 from local.clock import VirtualClock
 from local.feed import Feed
@@ -26,7 +28,7 @@ SEAMS = (
     Seam("moto.s3.notifications", "_detail_type", ("event_name",)),
     Seam("moto.events.models", "Rule.send_to_targets", ("self", "original_event", "transform_input")),
     Seam("moto.events.models", "EventPattern.matches_event", ("self", "event")),
-    Seam("moto.events.models", "EventTemplateParser.parse", ("input_template", "input_paths_map", "event")),
+    Seam("moto.events.utils", "EventTemplateParser.parse", ("input_template", "input_paths_map", "event")),
 )
 
 REASONS = {
@@ -79,10 +81,10 @@ class EventBridge:
                 others.targets = [target for target in rule.targets if target not in functions]
                 original(others, original_event, transform_input)
 
-        notifications._send_event_bridge_message = uploaded  # noqa: SLF001, a seam
-        Rule.send_to_targets = send_to_targets  # type: ignore[method-assign]
+        seams.replace(notifications, "_send_event_bridge_message", uploaded)
+        seams.replace(Rule, "send_to_targets", send_to_targets)
 
-    def publish(self, event: Json) -> None:
+    def publish(self, event: Any) -> None:
         """Offer an event to every rule."""
         for rule in self._rules():
             rule.send_to_targets(event, transform_input=False)
@@ -109,7 +111,7 @@ class EventBridge:
             self.deliver(target["Arn"], event, f"schedule/{schedule.name}")
         return event
 
-    def _to_function(self, rule: Rule, target: Json, original: Json) -> None:
+    def _to_function(self, rule: Rule, target: Json, original: Any) -> None:
         event = {name: value for name, value in original.items() if name != "ingestion-time"}
         if not isinstance(event["time"], str):  # PutEvents: moto keeps a number, of real time
             event["time"] = _iso(self._clock.now())

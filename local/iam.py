@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from local.wire import Json
 
@@ -83,7 +84,7 @@ class Access:
 
     def service_permits(self, principal: str, source: str, function_arn: str) -> bool:
         """Record that a service invokes a function; False if it must be refused."""
-        function = function_arn.split(":function:")[-1].split(":")[0]
+        function = function_arn.rsplit(":function:", maxsplit=1)[-1].split(":", maxsplit=1)[0]
         if (function, principal, source) in self._invokers:
             return True
         return self._deny(principal, Call("lambda:InvokeFunction", function_arn))
@@ -161,8 +162,9 @@ def _statements(policy: Json) -> Iterable[Statement]:
         )
 
 
-def _listed(value: object) -> Sequence[Json]:
-    return value if isinstance(value, list) else [value]  # type: ignore[list-item]
+def _listed(value: Any) -> Sequence[Any]:
+    """IAM takes one thing where it takes a list of them."""
+    return value if isinstance(value, list) else [value]
 
 
 LEADING_KEYS = "dynamodb:LeadingKeys"

@@ -39,7 +39,7 @@ def parameter_values(declared: Mapping[str, Json], given: Mapping[str, str]) -> 
     return {name: _parameter(name, rules, given.get(name)) for name, rules in declared.items()}
 
 
-def _parameter(name: str, rules: Json, given: str | None) -> Any:  # noqa: ANN401, a string, number or list
+def _parameter(name: str, rules: Json, given: str | None) -> Any:
     value = rules.get("Default") if given is None else given
     if value is None:
         message = f"parameter {name} has no value"
@@ -98,7 +98,7 @@ class Evaluator:
                 message = f"{function} is not known in a condition"
                 raise TemplateError(message)
 
-    def value(self, found: Any) -> Any:  # noqa: ANN401, any template value
+    def value(self, found: Any) -> Any:
         """Evaluate a template value; properties and list entries that have no value are dropped."""
         if isinstance(found, list):
             values = (self.value(entry) for entry in found)
@@ -112,7 +112,7 @@ class Evaluator:
         evaluated = ((name, self.value(entry)) for name, entry in found.items())
         return {name: value for name, value in evaluated if value is not NO_VALUE}
 
-    def _apply(self, function: str, operand: Any) -> Any:  # noqa: ANN401
+    def _apply(self, function: str, operand: Any) -> Any:
         match function:
             case "Ref":
                 return self._reference(operand)

@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from local.wire import LocalError
+
 CHECKOUT = Path(__file__).parent.parent
 CACHE = CHECKOUT / ".cache" / "layers"
 
@@ -25,7 +27,7 @@ PLATFORMS = {
 """(sys.platform, machine) → uv's name for this machine: the wheels must run here, not in Lambda."""
 
 
-class LayerError(Exception):
+class LayerError(LocalError):
     """A layer could not be built."""
 
 
@@ -88,7 +90,17 @@ def _install(requirements: Path, target: Path, machine: str) -> None:
         raise LayerError(message)
     options = ["--require-hashes", "--no-deps", "--only-binary", ":all:", "--python-version", "3.13"]
     uv = Path(sys.prefix) / "bin" / "uv"
-    command = [uv, "pip", "install", "--quiet", "--target", target, *options, "--python-platform", platform]
+    command: list[str | Path] = [
+        uv,
+        "pip",
+        "install",
+        "--quiet",
+        "--target",
+        target,
+        *options,
+        "--python-platform",
+        platform,
+    ]
     done = subprocess.run([*command, "--requirements", requirements], capture_output=True, text=True, check=False)
     if done.returncode:
         message = f"installing {requirements} failed: {done.stderr.strip()}"

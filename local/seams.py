@@ -2,15 +2,21 @@
 
 import importlib
 import inspect
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from importlib.metadata import version
+from types import ModuleType
+from typing import Any
+
+from local.wire import LocalError
 
 MOTO = "5.2.5"
 """The version whose insides these seams were measured on."""
 
 
-class SeamError(Exception):
+class SeamError(LocalError):
     """moto is not the one that the local cloud was written against."""
 
 
@@ -36,8 +42,30 @@ def check(seams: Sequence[Seam]) -> None:
         raise SeamError(message)
 
 
+class _JobStatus(Enum):
+    """What the interpreter wants from moto's Batch."""
+
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+
+
+def leave_out_ec2() -> None:
+    """Spare a third of the cloud's start: moto's interpreter imports AWS Batch, and with it all of EC2.
+
+    Call it before moto is imported. A state machine that submits Batch jobs fails here; ours has Lambda tasks only.
+    """
+    stand_in = ModuleType("moto.batch.utils")
+    replace(stand_in, "JobStatus", _JobStatus)
+    sys.modules.update({"moto.batch": ModuleType("moto.batch"), "moto.batch.utils": stand_in})
+
+
+def replace(owner: object, name: str, value: object) -> None:
+    """Put something of ours into moto: `owner` is a module or a class."""
+    setattr(owner, name, value)
+
+
 def _problem(seam: Seam) -> str | None:
-    found = importlib.import_module(seam.module)
+    found: Any = importlib.import_module(seam.module)
     for part in seam.attribute.split("."):
         found = getattr(found, part, None)
     if found is None:

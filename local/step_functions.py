@@ -17,6 +17,7 @@ from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
 
+from local import seams
 from local.clock import VirtualClock
 from local.feed import Feed
 from local.iam import Access
@@ -63,9 +64,9 @@ def _hook_waits(clock: VirtualClock, feed: Feed) -> None:
         feed.add("wait.started", execution=context["Execution"]["Name"], seconds=wait_seconds)
         clock.wait(wait_seconds, env.is_running)
 
-    WaitFunction._wait_interval = wait_interval  # type: ignore[method-assign]  # noqa: SLF001, a seam
+    seams.replace(WaitFunction, "_wait_interval", wait_interval)
     # Only this module's view of `time`: the back-off of a Retry.
-    retrier_decl.time = SimpleNamespace(sleep=clock.wait)  # type: ignore[attr-defined]
+    seams.replace(retrier_decl, "time", SimpleNamespace(sleep=clock.wait))
 
 
 def _hook_history(clock: VirtualClock) -> None:
@@ -76,8 +77,8 @@ def _hook_history(clock: VirtualClock) -> None:
         clock.touch()
         return original(self, *args, **kwargs)
 
-    EventManager.add_event = add_event  # type: ignore[method-assign]
-    EventManager._get_current_timestamp = staticmethod(clock.now)  # type: ignore[method-assign]  # noqa: SLF001, a seam
+    seams.replace(EventManager, "add_event", add_event)
+    seams.replace(EventManager, "_get_current_timestamp", staticmethod(clock.now))
 
 
 def _hook_executions(clock: VirtualClock, feed: Feed) -> None:
@@ -100,8 +101,8 @@ def _hook_executions(clock: VirtualClock, feed: Feed) -> None:
             cause=execution.cause,
         )
 
-    Execution.start = start_at_virtual_time  # type: ignore[method-assign]
-    BaseExecutionWorkerCommunication.terminated = terminated_at_virtual_time  # type: ignore[method-assign]
+    seams.replace(Execution, "start", start_at_virtual_time)
+    seams.replace(BaseExecutionWorkerCommunication, "terminated", terminated_at_virtual_time)
 
 
 def _hook_lambda(plane: LambdaPlane, access: Access) -> None:
@@ -121,7 +122,7 @@ def _hook_lambda(plane: LambdaPlane, access: Access) -> None:
         answer: Json = {"StatusCode": 200, "ExecutedVersion": "$LATEST", "Payload": _decoded(outcome.payload)}
         return answer | ({"FunctionError": outcome.error} if outcome.error else {})
 
-    lambda_eval_utils._invoke_lambda_function = invoke  # noqa: SLF001, a seam
+    seams.replace(lambda_eval_utils, "_invoke_lambda_function", invoke)
 
 
 def _decoded(payload: bytes) -> Any:
@@ -134,5 +135,8 @@ def _decoded(payload: bytes) -> Any:
 
 def _client_error(code: str, message: str, status: int) -> ClientError:
     """What boto3 would raise; the interpreter makes `Lambda.<code>` of it."""
-    metadata = {"HTTPStatusCode": status, "RequestId": "local"}
-    return ClientError({"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata}, "Invoke")  # type: ignore[typeddict-item]
+    response: Any = {
+        "Error": {"Code": code, "Message": message},
+        "ResponseMetadata": {"HTTPStatusCode": status, "RequestId": "local"},
+    }
+    return ClientError(response, "Invoke")

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from samtranslator.translator.transform import transform as sam_transform
 
-from local.wire import Json
+from local.wire import Json, LocalError
 
 ARTEFACTS = {"AWS::Serverless::Function": "CodeUri", "AWS::Serverless::LayerVersion": "ContentUri"}
 """Property that says where a resource's code is."""
@@ -20,7 +20,7 @@ BUCKET = "local-artefacts"
 """Stands in the translated template where `sam package` would name its bucket; nothing is uploaded."""
 
 
-class TemplateError(Exception):
+class TemplateError(LocalError):
     """The template, or what it refers to, cannot be deployed."""
 
 

@@ -3,6 +3,7 @@
 For programs that do not watch their standard input themselves (Java): when ours ends, the command is killed.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -14,7 +15,8 @@ def main(command: list[str]) -> int:
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
 
     def watch() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 4096):
+            pass
         child.kill()
 
     signal.signal(signal.SIGTERM, lambda *_: child.kill())

@@ -14,6 +14,7 @@ from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from moto.dynamodb.models.table import Table
 
+from local import seams
 from local.seams import Seam
 from local.wire import Json
 
@@ -29,7 +30,7 @@ def install() -> None:
     """Replace moto's backup and rollback."""
     original = DynamoDBBackend.transact_write_items
     # moto's own backup becomes the table itself, and so its rollback does nothing.
-    models.copy = SimpleNamespace(deepcopy=_copy_but_tables)  # type: ignore[attr-defined]
+    seams.replace(models, "copy", SimpleNamespace(deepcopy=_copy_but_tables))
 
     def transact_write_items(self: DynamoDBBackend, transact_items: list[Json]) -> None:
         before = _snapshot(self, transact_items)
@@ -40,7 +41,7 @@ def install() -> None:
                 touched.put_back()
             raise
 
-    DynamoDBBackend.transact_write_items = transact_write_items  # type: ignore[method-assign]
+    seams.replace(DynamoDBBackend, "transact_write_items", transact_write_items)
 
 
 def _copy_but_tables(value: Any) -> Any:
@@ -60,10 +61,12 @@ class _Touched:
         """Restore the item, or its absence."""
         if self._item is None:
             self._table.delete_item(self._hash, self._range)
-        elif self._range is None:
-            self._table.items[self._hash] = self._item
+            return
+        rows: Any = self._table.items  # by partition key, then by sort key where there is one
+        if self._range is None:
+            rows[self._hash] = self._item
         else:
-            self._table.items[self._hash][self._range] = self._item
+            rows[self._hash][self._range] = self._item
 
 
 def _snapshot(backend: DynamoDBBackend, items: Sequence[Json]) -> list[_Touched]:

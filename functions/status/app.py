@@ -32,7 +32,7 @@ def lambda_handler(event: StatusRequest, _context: LambdaContext) -> dict[str, A
     return {
         "v": 1,
         "run_id": event["run_id"],
-        "turn": event["turn"] + 1,
+        "turn": event["turn"] + 1 + step.workers,  # a turn is 9 events of the history, and so is each collector
         "step": step.kind,
         "wait_seconds": step.wait_seconds,
         "workers": list(range(1, step.workers + 1)),

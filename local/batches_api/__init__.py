@@ -11,5 +11,8 @@ documents of the service as of November 2026 (API version 2026-10-21); where tho
     store      batches and their files                       results     results on the wire, whole or damaged
     limits     requests a minute                             faults      misbehaviour on request
     audit      what was posted, and what was paid for twice  errors      the error envelope
-    wire       responses, and connections dropped            app control routes   __main__  the process
+    wire       responses, and connections dropped            clock       virtual time
+    desk       the state, and how a batch is made            call        what endpoints share
+    batches    the batch endpoints                           synchronous Messages, count_tokens, models
+    control    the desk's own endpoints                      app         all routes; __main__: the process
 """

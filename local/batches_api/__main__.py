@@ -8,6 +8,7 @@ Prints one JSON line, {"url": …}, once it answers.
 import argparse
 import asyncio
 import json
+import os
 import signal
 import socket
 import sys
@@ -50,10 +51,7 @@ def main() -> None:
     """Run the process."""
     arguments = _arguments()
     settings = Settings().patched(json.loads(arguments.settings))
-    with (
-        tempfile.TemporaryDirectory(prefix="batches-") as scratch,
-        socket.create_server(("127.0.0.1", arguments.port)) as sock,
-    ):
+    with tempfile.TemporaryDirectory(prefix="batches-") as scratch, _listen(arguments.port) as sock:
         desk = Desk(Clock(arguments.clock), arguments.spool or Path(scratch), settings, arguments.seed)
         config = uvicorn.Config(
             build(desk),
@@ -66,6 +64,15 @@ def main() -> None:
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         asyncio.run(_serve(Server(config), sock))
+
+
+def _listen(port: int) -> socket.socket:
+    """Listen on loopback; TCP by name, because asyncio turns Nagle's 40 ms off for no other."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("127.0.0.1", port))
+    sock.listen()
+    return sock
 
 
 async def _serve(server: Server, sock: socket.socket) -> None:
@@ -81,7 +88,7 @@ async def _serve(server: Server, sock: socket.socket) -> None:
 
 def _watch_stdin(server: Server) -> None:
     """End when whoever started this process has ended."""
-    while sys.stdin.buffer.read(1024):
+    while os.read(sys.stdin.fileno(), 1024):  # not through the buffer, whose lock would outlive this thread
         pass
     server.end()
 

@@ -3,8 +3,9 @@
 import asyncio
 import itertools
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from .limits import RequestBudget
 from .processing import Order, Processor, identifier, share
 from .settings import Settings
 from .store import Store
+
+ARRIVAL_SECONDS = 2.0
+"""Real seconds that a list waits for bodies on their way in; a client may also just be slow."""
 
 NEVER = 1e12
 """Seconds a batch takes that never gets to its requests: not one of 100,000 within 24 hours."""
@@ -48,6 +52,7 @@ class Desk:
         self._numbers = itertools.count()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
         self._turn = asyncio.Lock()
+        self._arriving: set[asyncio.Future[None]] = set()
         self._accepting: set[asyncio.Task[Batch]] = set()
 
     @property
@@ -59,8 +64,25 @@ class Desk:
         """Return an id that has not been used."""
         return f"{prefix}_01{identifier(self._seed, prefix, next(self._numbers))}"
 
+    @contextmanager
+    def arrival(self) -> Iterator[None]:
+        """Mark a body as being on its way in."""
+        arriving = asyncio.get_running_loop().create_future()
+        self._arriving.add(arriving)
+        try:
+            yield
+        finally:
+            self._arriving.discard(arriving)
+            arriving.set_result(None)
+
     async def settled(self) -> None:
-        """Wait for the creates whose body is here: who looks for a batch afterwards sees it, as nobody could before."""
+        """Wait for the creates that have been sent, so that whoever looks for their batches finds them.
+
+        With virtual time a quarter of an hour passes in milliseconds: less than a body needs to get out of the socket
+        of a client that was killed behind its last byte. Against the real service that quarter of an hour is real.
+        """
+        if self._arriving:
+            await asyncio.wait(self._arriving, timeout=ARRIVAL_SECONDS)
         while self._accepting:
             await asyncio.wait(self._accepting)
 

@@ -73,7 +73,7 @@ def _children(schema: Json) -> Iterator[object]:
 def _resolve(root: Json, reference: str) -> Json:
     """Follow a `$ref` inside the schema; one that leads nowhere describes anything."""
     node: Any = root
-    for part in reference.removeprefix("#/").split("/"):
+    for part in filter(None, reference.removeprefix("#").split("/")):
         node = node.get(part, {}) if isinstance(node, dict) else {}
     return node if isinstance(node, dict) else {}
 

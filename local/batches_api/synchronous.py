@@ -1,33 +1,79 @@
-"""The synchronous side: `POST /v1/messages` and `count_tokens`, by the rules of a batch's rows, answered at once."""
+"""The synchronous side: Messages and `count_tokens`, by the rules of a batch's rows; and the models."""
 
+import contextlib
 from typing import Any
 
+import msgspec
+from starlette.requests import Request
+from starlette.types import ASGIApp
+
 from . import model as stand_in
-from .catalog import Catalog, Model
+from .call import Call, limit_of, page_of
+from .catalog import MODELS, Catalog, Model
 from .content import Json, problems
 from .desk import Caller, Desk
-from .errors import STATUSES, ApiError
+from .errors import STATUSES, ApiError, invalid_request
 from .processing import share, too_long
 from .rows import RowError
 from .usage import CacheSession, measure
 from .validation import Rules, first_problem
+from .wire import respond
 
 ONLY_MESSAGES = frozenset({"max_tokens", "stream", "metadata", "stop_sequences"})
 """Keys of a Messages request that `count_tokens` does not take."""
 
 
-def catalog_of(desk: Desk) -> Catalog:
+async def list_models(desk: Desk, call: Call) -> ASGIApp:
+    """Answer the models, all on one page unless a smaller one is asked for."""
+    catalog, query = _catalog(desk), call.request.query_params
+    models = [catalog.describe(model, call.now) for model in MODELS]
+    after = next((i + 1 for i, model in enumerate(MODELS) if model.id == query.get("after_id")), 0)
+    limit = limit_of(query.get("limit"))
+    return respond(page_of(models[after : after + limit], has_more=after + limit < len(models)), call.headers)
+
+
+async def retrieve_model(desk: Desk, call: Call) -> ASGIApp:
+    """Answer a model, by id or alias."""
+    catalog, name = _catalog(desk), str(call.request.path_params["model_id"])
+    model = catalog.known(name)
+    if model is None:
+        raise ApiError(404, f"model: {name}")
+    return respond(catalog.describe(model, call.now), call.headers)
+
+
+async def messages(desk: Desk, call: Call) -> ASGIApp:
+    """Answer one request at once."""
+    params = await _params(call.request)
+    return respond(_message(desk, call.caller, params, call.now), call.headers)
+
+
+async def count_tokens(desk: Desk, call: Call) -> ASGIApp:
+    """Count a prompt."""
+    params = await _params(call.request)
+    return respond({"input_tokens": _count(desk, call.caller, params, call.now)}, call.headers)
+
+
+async def _params(request: Request) -> dict[str, Any]:
+    try:
+        with contextlib.suppress(msgspec.ValidationError):
+            return msgspec.json.decode(await request.body(), type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise invalid_request(f"The request body is not valid JSON: {error}") from None
+    raise invalid_request("Input should be a valid dictionary")
+
+
+def _catalog(desk: Desk) -> Catalog:
     """Return the models as the settings have them now."""
     return Catalog(desk.settings.retired_models)
 
 
-def message(desk: Desk, caller: Caller, params: Json, now: float) -> Json:
+def _message(desk: Desk, caller: Caller, params: Json, now: float) -> Json:
     """Answer a request.
 
     Raises:
         ApiError: what a batch would report in the row.
     """
-    rules = Rules(caller.version, caller.betas, batch=False, catalog=catalog_of(desk), now=now)
+    rules = Rules(caller.version, caller.betas, batch=False, catalog=_catalog(desk), now=now)
     _refuse(first_problem(params, rules))
     model, prompt = _model(desk, params, now), measure(params)
     _refuse(too_long(prompt, model))
@@ -42,7 +88,7 @@ def message(desk: Desk, caller: Caller, params: Json, now: float) -> Json:
     return answer.message(message_id, model.id, usage)
 
 
-def count(desk: Desk, caller: Caller, params: Json, now: float) -> int:
+def _count(desk: Desk, caller: Caller, params: Json, now: float) -> int:
     """Return the tokens of a prompt.
 
     Raises:
@@ -58,7 +104,7 @@ def count(desk: Desk, caller: Caller, params: Json, now: float) -> int:
 def _model(desk: Desk, params: dict[str, Any], now: float) -> Model:
     if "model" not in params:
         raise ApiError(400, "model: Field required")
-    model = catalog_of(desk).answering(str(params["model"]), now)
+    model = _catalog(desk).answering(str(params["model"]), now)
     if model is None:
         raise ApiError(404, f"model: {params['model']}")
     return model

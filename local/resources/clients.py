@@ -32,4 +32,6 @@ class Clients:
 
 def without_tls_only(statements: Sequence[Json]) -> list[Json]:
     """Drop the statements that forbid plain HTTP: the desk has nothing else, and moto ignores their condition."""
-    return [statement for statement in statements if "aws:SecureTransport" not in json.dumps(statement.get("Condition", {}))]
+    return [
+        statement for statement in statements if "aws:SecureTransport" not in json.dumps(statement.get("Condition", {}))
+    ]

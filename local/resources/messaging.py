@@ -9,7 +9,7 @@ from local.resources.clients import Clients, without_tls_only
 from local.wire import ACCOUNT, REGION
 
 TARGET_FIELDS = {"Arn", "Id", "RoleArn", "Input", "InputTransformer", "RetryPolicy", "DeadLetterConfig"}
-"""Of a rule's or a schedule's target. Delivery to a local function does not fail, so the last two have nothing to do."""
+"""Of a rule's or a schedule's target. The last two have nothing to do: delivery here does not fail."""
 
 POLICY_VERSION = "2012-10-17"
 
@@ -84,7 +84,9 @@ class Messaging:
         trust = json.dumps(properties.take("AssumeRolePolicyDocument"))
         arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
         for policy in policies:
-            document = json.dumps({"Version": POLICY_VERSION, **policy["PolicyDocument"]})  # SAM's own carry none; moto insists
+            document = json.dumps(
+                {"Version": POLICY_VERSION, **policy["PolicyDocument"]}
+            )  # SAM's own carry none; moto insists
             iam.put_role_policy(RoleName=name, PolicyName=policy["PolicyName"], PolicyDocument=document)
         self._access.add_role(arn, asked.logical_id, policies)
         return Made(name, {"Arn": arn, "RoleId": name})

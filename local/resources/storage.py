@@ -32,7 +32,9 @@ class Storage:
         dynamodb, properties = self._clients("dynamodb"), asked.properties
         name = properties.take("TableName", asked.name)
         expiry, stream = properties.take("TimeToLiveSpecification"), properties.take("StreamSpecification")
-        shape = properties.take_all("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "LocalSecondaryIndexes")
+        shape = properties.take_all(
+            "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "LocalSecondaryIndexes"
+        )
         shape |= {"BillingMode": properties.take("BillingMode", "PROVISIONED")}
         shape |= properties.take_all("ProvisionedThroughput")
         if stream:
@@ -55,7 +57,7 @@ class Storage:
         if notification := properties.take("NotificationConfiguration"):
             only(asked.logical_id, notification, {"EventBridgeConfiguration"})
             wanted = notification["EventBridgeConfiguration"].get("EventBridgeEnabled", True)
-            configuration = {"EventBridgeConfiguration": {}} if wanted else {}
+            configuration: Json = {"EventBridgeConfiguration": {}} if wanted else {}
             s3.put_bucket_notification_configuration(Bucket=name, NotificationConfiguration=configuration)
         return Made(name, {"Arn": f"arn:aws:s3:::{name}"})
 

@@ -44,10 +44,11 @@ def test_an_upload_to_the_inbox_starts_submit() -> None:
         upload(key="jobs/ticket-triage.yaml"),
         upload(key="runs/ticket-triage-20261121-k3f7q2za/output/g0-000001-000000000000.jsonl"),
         upload(key="old/inbox/ticket-triage/tickets.jsonl"),
+        upload(key="inbox-of-others/tickets.jsonl"),
         upload(bucket="another-bucket"),
         upload(detail_type="Object Deleted"),
     ],
-    ids=["a job file", "an output", "another inbox", "another bucket", "a deletion"],
+    ids=["a job file", "an output", "an inner inbox", "another inbox", "another bucket", "a deletion"],
 )
 def test_nothing_else_starts_submit(other: Json) -> None:
     assert not matches(rule(), other)

@@ -119,8 +119,19 @@ class Body:
         yield self.data[10:]
 
 
+OPEN: list[AnthropicBatches] = []
+
+
 def api(url: str) -> AnthropicBatches:
-    return AnthropicBatches(url, lambda *, fresh: "sk-fresh" if fresh else "sk-cached")
+    OPEN.append(made := AnthropicBatches(url, lambda *, fresh: "sk-fresh" if fresh else "sk-cached"))
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    while OPEN:
+        OPEN.pop().close()
 
 
 def test_a_create_sends_the_body_as_it_is_and_returns_the_batch(server: Server) -> None:

@@ -1,9 +1,9 @@
 """An archive holds every planned row once, or there is none."""
 
 import hashlib
-import random
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,7 +17,7 @@ from nightshift.errors import Ambiguous, Conflict, ForeignBatch, ResultsIncomple
 from nightshift.model import Archive, BatchId, BatchView, Chunk, ChunkState, chunk_id, custom_id
 from tests.unit import made
 from tests.unit.conftest import START, MovableClock
-from tests.unit.memory import MemoryOutputs
+from tests.unit.fakes import MemoryOutputs
 from tests.unit.result_lines import expired, labelled, succeeded
 
 ROWS = 5
@@ -38,7 +38,7 @@ class StreamApi:
         return made.batch(batch_id, rows=self.rows, status="ended")
 
     @contextmanager
-    def results(self, batch: BatchView) -> Generator[Iterator[bytes]]:
+    def results(self, _batch: BatchView) -> Generator[Iterator[bytes]]:
         yield self._blocks()
 
     def _blocks(self) -> Iterator[bytes]:
@@ -59,7 +59,7 @@ def archive(data: bytes, to: MemoryOutputs | None = None, chunk: Chunk = CHUNK, 
     api: Any = StreamApi(data, **how)
     found = archive_results(api, to, MovableClock(), chunk, stop_at=START + timedelta(minutes=1))
     assert found is not None
-    return found, to.objects[found.key]
+    return found, to.files[found.key]
 
 
 def described(data: bytes) -> Archive:
@@ -72,8 +72,7 @@ class TestCompleteStreams:
         assert archive(STREAM, block=block) == (described(STREAM), STREAM)
 
     def test_any_order_is_fine(self) -> None:
-        lines = LINES[:]
-        random.Random(1).shuffle(lines)
+        lines = LINES[2:] + LINES[:2]
         assert archive(b"".join(lines)) == (described(b"".join(lines)), b"".join(lines))
 
     @pytest.mark.parametrize("block", [1, 7, 1 << 20])
@@ -97,10 +96,13 @@ class TestIncompleteStreams:
         to = outputs()
         with pytest.raises(ResultsIncomplete, match=match):
             archive(data, to, **how)
-        assert KEY not in to.objects
+        assert KEY not in to.files
 
     def test_a_stream_that_ends_early_without_an_error_is_refused(self) -> None:
-        self.refused(b"".join(LINES[:-2]), match="^results of msgbatch_01: 2 of 5 rows are not in it$")
+        self.refused(
+            b"".join(LINES[:-2]),
+            match=r"^results of msgbatch_01: 2 of 5 rows are not in it \([0-9a-f]{8}\), reading 1 of 3$",
+        )
 
     def test_an_empty_stream_is_refused(self) -> None:
         self.refused(b"", match="5 of 5 rows are not in it")
@@ -116,7 +118,9 @@ class TestIncompleteStreams:
 
     @pytest.mark.parametrize("line", [b'{"type":"error","error":{"message":"secret"}}\n', b"<html>secret\n", b"null\n"])
     def test_a_line_without_a_custom_id_is_refused_and_not_quoted(self, line: bytes) -> None:
-        self.refused(STREAM + line, match=r"^results of msgbatch_01: the line after 5 rows is broken or has no custom_id$")
+        self.refused(
+            STREAM + line, match=r"^results of msgbatch_01: the line after 5 rows is broken or has no custom_id$"
+        )
 
     def test_lines_of_another_chunk_among_ours_are_refused(self) -> None:
         stranger = labelled(custom_id(made.RUN, chunk_id(0, 2), 1))
@@ -130,19 +134,19 @@ class TestIncompleteStreams:
         to = outputs()
         with pytest.raises(Ambiguous, match="dropped"):
             archive(STREAM, to, error=Ambiguous("dropped"))
-        assert KEY not in to.objects
+        assert KEY not in to.files
 
     @settings(derandomize=True, deadline=None, database=None, max_examples=300)
     @given(cut=st.integers(0, len(STREAM)), block=st.sampled_from([1, 5, 64, 4096]), noise=st.booleans())
     def test_a_stream_cut_anywhere_is_complete_or_refused_and_never_a_wrong_archive(
-        self, cut: int, block: int, noise: bool
+        self, cut: int, block: int, *, noise: bool
     ) -> None:
         to = outputs()
         data = STREAM.replace(b"\n", b"\r\n\n") if noise else STREAM
         try:
             found, stored = archive(data[: cut * len(data) // len(STREAM)], to, block=block)
         except ResultsIncomplete:
-            assert KEY not in to.objects
+            assert KEY not in to.files
         else:
             assert (found, stored) == (described(STREAM), STREAM)
 
@@ -157,25 +161,55 @@ class TestIncompleteStreams:
         assert complete == [len(STREAM) - 1, len(STREAM)]
 
 
+class TestMissingRows:
+    def read(self, chunk: Chunk, data: bytes) -> Chunk:
+        """Read once more; returns the chunk as a failure leaves it."""
+        with pytest.raises(ResultsIncomplete) as error:
+            archive(data, chunk=chunk)
+        return replace(chunk, failures=chunk.failures + 1, error=f"ResultsIncomplete: {error.value}")
+
+    def test_the_third_reading_with_the_same_rows_absent_is_archived_without_them(self) -> None:
+        short = b"".join(LINES[:-2])
+        twice = self.read(self.read(CHUNK, short), short)
+        assert twice.error.endswith("reading 2 of 3")
+        assert archive(short, chunk=twice) == (described(short), short)
+
+    def test_an_empty_batch_read_three_times_is_an_empty_archive(self) -> None:
+        assert archive(b"", chunk=self.read(self.read(CHUNK, b""), b"")) == (described(b""), b"")
+
+    def test_other_absent_rows_begin_the_count_again(self) -> None:
+        twice = self.read(self.read(CHUNK, b"".join(LINES[:-2])), b"".join(LINES[:-2]))
+        assert self.read(twice, b"".join(LINES[1:-1])).error.endswith("reading 1 of 3")
+
+    def test_another_failure_in_between_begins_the_count_again(self) -> None:
+        short = b"".join(LINES[:-2])
+        disturbed = replace(self.read(self.read(CHUNK, short), short), error="Ambiguous: dropped")
+        assert self.read(disturbed, short).error.endswith("reading 1 of 3")
+
+    def test_rows_that_come_after_all_are_archived(self) -> None:
+        twice = self.read(self.read(CHUNK, LINES[0]), LINES[0])
+        assert archive(STREAM, chunk=twice) == (described(STREAM), STREAM)
+
+
 class TestForeignBatches:
     def test_a_batch_that_holds_only_anothers_rows_is_foreign(self) -> None:
         strangers = b"".join(labelled(custom_id(made.RUN, chunk_id(0, 2), row)) for row in range(1, ROWS + 1))
         to = outputs()
         with pytest.raises(ForeignBatch, match="msgbatch_01"):
             archive(strangers, to)
-        assert KEY not in to.objects
+        assert KEY not in to.files
 
 
 class TestStandingArchives:
     def test_an_archive_that_stands_already_is_checked_and_taken(self) -> None:
         to = outputs()
         earlier = b"".join(reversed(LINES))  # the API promises no order: another reading may differ in its bytes
-        to.objects[KEY] = earlier
+        to.files[KEY] = earlier
         assert archive(STREAM, to) == (described(earlier), earlier)
 
     def test_an_archive_that_stands_already_and_is_not_whole_is_refused(self) -> None:
         to = outputs()
-        to.objects[KEY] = LINES[0]
+        to.files[KEY] = LINES[0]
         with pytest.raises(ResultsIncomplete, match="4 of 5 rows"):
             archive(STREAM, to)
 
@@ -189,15 +223,20 @@ class TestTime:
         to, api, clock = outputs(), StreamApi(STREAM, block=10), MovableClock()
         reading = api.results
 
+        def delayed(blocks: Iterator[bytes]) -> Iterator[bytes]:
+            for block in blocks:
+                clock.move(seconds=1)
+                yield block
+
         @contextmanager
         def slow(batch: BatchView) -> Generator[Iterator[bytes]]:
             with reading(batch) as blocks:
-                yield (clock.move(seconds=1) or block for block in blocks)
+                yield delayed(blocks)
 
         stream: Any = api
         stream.results = slow
         assert archive_results(stream, to, clock, CHUNK, stop_at=START + timedelta(seconds=3)) is None
-        assert KEY not in to.objects
+        assert KEY not in to.files
 
 
 def test_lines_are_split_at_newlines_only() -> None:

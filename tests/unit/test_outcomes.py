@@ -15,34 +15,36 @@ from tests.unit.result_lines import USAGE, canceled, errored, expired, labelled,
 
 LABELS = Output(labels=("billing", "Feature Request"))
 TEXT = Output(text=True)
-SCHEMA = Output.model_validate({
-    "schema": {
-        "type": "object",
-        "properties": {
-            "severity": {"type": "string", "enum": ["High", "Low"]},
-            "score": {"type": ["number", "null"]},
-            "count": {"type": "integer"},
-            "sure": {"type": "boolean"},
-            "kind": {"const": "ticket"},
-            "parts": {"type": "array", "items": {"$ref": "#/$defs/part"}},
-            "who": {"anyOf": [{"type": "string", "enum": ["Us"]}, {"type": "integer"}]},
-        },
-        "required": ["severity"],
-        "additionalProperties": False,
-        "$defs": {
-            "part": {
-                "allOf": [
-                    {
-                        "type": "object",
-                        "properties": {"name": {"enum": ["Engine", 1, True]}},
-                        "required": ["name"],
-                        "additionalProperties": False,
-                    }
-                ]
-            }
-        },
+SCHEMA = Output.model_validate(
+    {
+        "schema": {
+            "type": "object",
+            "properties": {
+                "severity": {"type": "string", "enum": ["High", "Low"]},
+                "score": {"type": ["number", "null"]},
+                "count": {"type": "integer"},
+                "sure": {"type": "boolean"},
+                "kind": {"const": "ticket"},
+                "parts": {"type": "array", "items": {"$ref": "#/$defs/part"}},
+                "who": {"anyOf": [{"type": "string", "enum": ["Us"]}, {"type": "integer"}]},
+            },
+            "required": ["severity"],
+            "additionalProperties": False,
+            "$defs": {
+                "part": {
+                    "allOf": [
+                        {
+                            "type": "object",
+                            "properties": {"name": {"enum": ["Engine", 1, True]}},
+                            "required": ["name"],
+                            "additionalProperties": False,
+                        }
+                    ]
+                }
+            },
+        }
     }
-})
+)
 
 
 def classify(data: bytes, output: Output = LABELS) -> Outcome:
@@ -119,7 +121,9 @@ class TestText:
 
 
 class TestLabels:
-    @pytest.mark.parametrize("text", ['{"label": "feature request"}', '"FEATURE REQUEST"', ' {"category":" Feature Request "}\n'])
+    @pytest.mark.parametrize(
+        "text", ['{"label": "feature request"}', '"FEATURE REQUEST"', ' {"category":" Feature Request "}\n']
+    )
     def test_a_label_comes_out_in_the_jobs_spelling(self, text: str) -> None:
         assert classify(succeeded("a", text)).answer == "Feature Request"
 
@@ -143,7 +147,14 @@ class TestLabels:
 
 class TestSchemas:
     def test_an_answer_comes_out_with_the_schemas_spelling(self) -> None:
-        answer = {"severity": "HIGH", "score": None, "count": 2, "sure": True, "kind": "Ticket", "who": "us"}
+        answer: dict[str, Any] = {
+            "severity": "HIGH",
+            "score": None,
+            "count": 2,
+            "sure": True,
+            "kind": "Ticket",
+            "who": "us",
+        }
         answer["parts"] = [{"name": "engine"}, {"name": 1}, {"name": True}]
         assert classify(succeeded("a", json.dumps(answer)), SCHEMA).answer == answer | {
             "severity": "High",
@@ -195,7 +206,9 @@ class TestSchemas:
 
 class TestStrangeLines:
     def test_one_strange_line_costs_one_row(self) -> None:
-        strange = b'{"custom_id":"b","result":{"type":"succeeded","message":{"content":"x","usage":{"input_tokens":4}}}}\n'
+        strange = (
+            b'{"custom_id":"b","result":{"type":"succeeded","message":{"content":"x","usage":{"input_tokens":4}}}}\n'
+        )
         data = labelled("a") + strange + labelled("c")
         assert list(outcomes(data, answer_reader(LABELS))) == [
             Outcome("a", RowClass.ANSWERED, answer="billing", usage=USAGE),

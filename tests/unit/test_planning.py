@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from nightshift.planning import Planner
 from tests.unit.conftest import START, MovableClock
 from tests.unit.fakes import MemoryInputs, MemoryOutputs, MemoryPlanLedger
 
+ROOT = Path(__file__).parents[2]
 LATER = START + timedelta(hours=1)
 
 JOB = """\
@@ -217,12 +219,13 @@ def test_a_run_without_a_usable_file_is_held_and_says_why_for_each(desk: Desk) -
 
     assert not desk.plan(run)
 
-    assert desk.hold(run) == (
-        HoldCode.NO_USABLE_INPUT,
-        "no input can be used:\n"
-        "inbox/triage/gh1: EMPTY_FILE: the file is empty\n"
+    code, reason = desk.hold(run)
+    assert code is HoldCode.NO_USABLE_INPUT
+    assert reason.splitlines() == [
+        "no input can be used:",
+        "inbox/triage/gh1: EMPTY_FILE: the file is empty",
         "inbox/triage/gh2: NOT_JSONL: line 1: the file is one JSON document, not one object per line",
-    )
+    ]
     assert not list(desk.outputs.keys(f"runs/{run.run_id}/rejects/"))
 
 
@@ -453,3 +456,24 @@ def test_a_kill_before_any_write_changes_nothing_about_the_retries(desk: Desk) -
         world.kill_before(None)
         world.planner.plan_retries(run)
         assert world.state == calm.state, writes[write]
+
+
+def test_the_sample_of_tickets_shows_each_usual_mistake_once() -> None:
+    job = (ROOT / "jobs" / "ticket-triage.yaml").read_bytes()
+    tickets = (ROOT / "samples" / "tickets.jsonl").read_bytes()
+    key = "inbox/ticket-triage/tickets.jsonl"
+    inputs = MemoryInputs({"jobs/ticket-triage.yaml": job, key: tickets})
+    job_ref = JobRef("ticket-triage", "jobs/ticket-triage.yaml", "v1")
+    world = World(Run(RunId("ticket-triage-20261122-abcdefgh"), job_ref, (inputs.pin(key),), START, "upload"), inputs)
+
+    assert world.planner.plan(world.run, LATER)
+
+    (chunk,) = world.ledger.planned.values()
+    rejects = world.outputs.files[f"runs/{world.run.run_id}/rejects/g0-000001.jsonl"].splitlines()
+    assert (chunk.rows, chunk.planned.rows) == (294, {RowClass.REJECTED: 3, RowClass.DUPLICATE: 1})
+    assert [(line["line"], line["code"]) for line in map(json.loads, rejects)] == [
+        (57, "BAD_JSON"),
+        (121, "ID_CONFLICT"),
+        (171, "EMPTY_BODY"),
+        (216, "DUPLICATE_ROW"),
+    ]

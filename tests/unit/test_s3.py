@@ -86,7 +86,7 @@ class TestPinning:
 
     @pytest.mark.parametrize("version", [None, "8df1a1d2-0c4e-4b0f-a5a4-5a1c6b6a0000"])
     def test_what_is_not_there_is_refused_as_gone(self, inputs: S3Inputs, version: str | None) -> None:
-        with pytest.raises(BadInput, match="^GONE: ") as refused:
+        with pytest.raises(BadInput, match=r"^GONE: ") as refused:
             inputs.pin("inbox/job/none.jsonl", version)
         assert refused.value.code == "GONE"
 
@@ -94,7 +94,7 @@ class TestPinning:
         put(s3, bucket, "k", b"1")
         marker = s3.delete_object(Bucket=bucket, Key="k")["VersionId"]
         for version in (None, marker):
-            with pytest.raises(BadInput, match="^GONE: "):
+            with pytest.raises(BadInput, match=r"^GONE: "):
                 inputs.pin("k", version)
 
     def test_a_version_that_went_after_pinning_is_refused_as_gone(
@@ -103,14 +103,14 @@ class TestPinning:
         put(s3, bucket, "k", b"1")
         ref = inputs.pin("k")
         s3.delete_object(Bucket=bucket, Key="k", VersionId=ref.version_id)
-        with pytest.raises(BadInput, match="^GONE: "), inputs.open(ref):
+        with pytest.raises(BadInput, match=r"^GONE: "), inputs.open(ref):
             pass
 
     def test_an_archived_object_is_refused_and_its_restored_copy_is_not(
         self, s3: Client, bucket: str, inputs: S3Inputs
     ) -> None:
         put(s3, bucket, "cold", b"1", StorageClass="DEEP_ARCHIVE")
-        with pytest.raises(BadInput, match="^ARCHIVED: "):
+        with pytest.raises(BadInput, match=r"^ARCHIVED: "):
             inputs.pin("cold")
         s3.restore_object(Bucket=bucket, Key="cold", RestoreRequest={"Days": 1})
         assert inputs.pin("cold").size == 1
@@ -118,7 +118,7 @@ class TestPinning:
     def test_an_object_archived_after_pinning_is_refused(self, s3: Client, bucket: str, inputs: S3Inputs) -> None:
         version = put(s3, bucket, "cold", b"1", StorageClass="GLACIER")
         ref = InputRef(bucket, "cold", version, 1, inputs.newest("")[0].last_modified)  # type: ignore[index]
-        with pytest.raises(BadInput, match="^ARCHIVED: "), inputs.open(ref):
+        with pytest.raises(BadInput, match=r"^ARCHIVED: "), inputs.open(ref):
             pass
 
     @pytest.mark.parametrize("operation", ["HeadObject", "GetObject"])
@@ -127,7 +127,7 @@ class TestPinning:
     ) -> None:
         put(s3, bucket, "k", b"1")
         answer_with(s3, operation, 403, "AccessDenied")
-        with pytest.raises(BadInput, match="^ACCESS_DENIED: "), inputs.open(inputs.pin("k")):
+        with pytest.raises(BadInput, match=r"^ACCESS_DENIED: "), inputs.open(inputs.pin("k")):
             pass
 
     def test_an_error_that_says_nothing_about_the_file_goes_through(self, s3: Client, inputs: S3Inputs) -> None:
@@ -234,6 +234,31 @@ class TestUploading:
             assert upload.commit(once=True)
         assert stored(s3, bucket, "k") == data[:size]
         assert parts_left(s3, bucket) == []
+
+    def test_nothing_is_aborted_after_a_commit(self, s3: Client, outputs: S3Outputs) -> None:
+        aborts = answer_with(s3, "AbortMultipartUpload", 404, "NoSuchUpload")
+        with outputs.upload("k") as upload:
+            upload.write(b"x" * (PART + 1))
+            upload.commit(once=True)
+        assert aborts == []
+
+    def test_clearing_a_prefix_deletes_its_objects_and_no_others(self, outputs: S3Outputs) -> None:
+        for key in ("runs/r/plan/a", "runs/r/plan/b", "runs/r/raw/c"):
+            outputs.put(key, b"x")
+        outputs.clear("runs/r/plan/")
+        assert list(outputs.keys("")) == ["runs/r/raw/c"]
+
+    def test_an_object_that_cannot_be_deleted_is_named(
+        self, s3: Client, bucket: str, outputs: S3Outputs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        outputs.put("k", b"x")
+        kept = {"Errors": [{"Key": "k", "Code": "AccessDenied"}]}
+        monkeypatch.setattr(s3, "delete_objects", lambda **_: kept)
+        with pytest.raises(Conflict, match=f"s3://{bucket}/k could not be deleted: AccessDenied"):
+            outputs.clear("")
+
+    def test_an_objects_address_is_its_s3_uri(self, bucket: str, outputs: S3Outputs) -> None:
+        assert outputs.uri("runs/r/a") == f"s3://{bucket}/runs/r/a"
 
     @pytest.mark.parametrize("size", [10, PART + 10])
     @pytest.mark.parametrize("fault", [ValueError, KeyboardInterrupt])

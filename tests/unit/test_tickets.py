@@ -51,7 +51,7 @@ def tickets(dynamodb: Client, table: str, monkeypatch: pytest.MonkeyPatch) -> Dy
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Collect pauses instead of making them."""
     made: list[float] = []
-    monkeypatch.setattr(adapter.time, "sleep", made.append)
+    monkeypatch.setattr(adapter, "sleep", made.append)
     return made
 
 
@@ -135,9 +135,7 @@ class TestWriting:
         assert answer_of(dynamodb, table, 1) == {"S": "new"}
 
     @pytest.mark.parametrize("name", ["status", "name", "comment", "a.b", "with space", "größe"])
-    def test_any_attribute_name_will_do(
-        self, tickets: DynamoTickets, dynamodb: Client, table: str, name: str
-    ) -> None:
+    def test_any_attribute_name_will_do(self, tickets: DynamoTickets, dynamodb: Client, table: str, name: str) -> None:
         assert tickets.write("ticket_id", [update(1, name=name)]) == (1, 0)
         assert answer_of(dynamodb, table, 1, name) == {"S": "billing"}
 
@@ -179,9 +177,7 @@ class TestLoad:
         assert (saboteur.calls, len(pauses)) == ([1, 1, 1], 2)
         assert pauses[0] < pauses[1] <= 0.2
 
-    def test_a_stale_update_costs_no_pause(
-        self, tickets: DynamoTickets, dynamodb: Client, pauses: list[float]
-    ) -> None:
+    def test_a_stale_update_costs_no_pause(self, tickets: DynamoTickets, dynamodb: Client, pauses: list[float]) -> None:
         tickets.write("ticket_id", [update(1, "2027")])
         saboteur = Saboteur(dynamodb)
         assert tickets.write("ticket_id", [update(1), update(2)]) == (1, 1)

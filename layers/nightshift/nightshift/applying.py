@@ -80,15 +80,35 @@ class Applier:
         archive = chunk.archive
         if archive is None:
             raise Conflict(f"chunk {chunk.id} has no archive")
-        if chunk.applied == archive.size:
-            return chunk
         planned = _planned(self.outputs, chunk)
+        if chunk.applied < archive.size:  # S3 has no range that starts at an object's end
+            chunk = self._apply_rest(chunk, worker, archive, planned, stop_at)
+        return self._apply_missing(chunk, worker, archive, planned) if chunk.applied == archive.size else chunk
+
+    def _apply_rest(
+        self, chunk: Chunk, worker: Worker, archive: Archive, planned: Mapping[str, bytes], stop_at: datetime
+    ) -> Chunk:
         with self.outputs.open(archive.key, chunk.applied) as stream:
             while chunk.applied < archive.size and self.clock() < stop_at:
                 lines = _next_lines(stream, archive, chunk.applied)
                 counted = self._apply_lines(chunk, lines, planned)
                 chunk = self.ledger.applied(chunk, worker, chunk.applied + len(lines), chunk.tally + counted)
         return chunk
+
+    def _apply_missing(self, chunk: Chunk, worker: Worker, archive: Archive, planned: Mapping[str, bytes]) -> Chunk:
+        """End the rows that the API never returned (archiving.py says when that is settled)."""
+        if sum(chunk.tally.rows.values()) + chunk.tally.retryable == chunk.rows:
+            return chunk  # nothing is missing, or it was counted before a crash
+        with self.outputs.open(archive.key) as lines:
+            present = {custom_id_of(line) for line in lines}
+        missing = [
+            _failed_line(_PLANNED.decode(row), Outcome(name, RowClass.MISSING, reason="not in the results"))
+            for name, row in planned.items()
+            if name not in present
+        ]
+        self.outputs.put(run_files.part(chunk.run_id, Part.FAILED, chunk.id, archive.size), b"".join(missing))
+        counted = chunk.tally + Tally(rows={RowClass.MISSING: len(missing)})
+        return self.ledger.applied(chunk, worker, archive.size, counted)
 
     def _apply_lines(self, chunk: Chunk, lines: bytes, planned: Mapping[str, bytes]) -> Tally:
         found = list(outcomes(lines, answer_reader(self.job.output)))

@@ -1,6 +1,7 @@
 """Archiving: a batch's results, from the API into the output bucket, whole or not at all.
 
-A results stream may end early without an error, so it counts as complete only when every planned custom_id was in it.
+A results stream may end early without an error, so it counts as complete only when every planned custom_id was in it
+(or three readings ended with the same ones absent: then the API has lost them, and they are `missing`).
 Nothing is read again from the API once the archive exists: all that follows can be replayed from it for nothing.
 """
 
@@ -15,6 +16,9 @@ from nightshift.errors import Conflict, ForeignBatch, ResultsIncomplete
 from nightshift.model import Archive, BatchView, Chunk, custom_id_prefix
 from nightshift.outcomes import custom_id_of
 from nightshift.ports import BatchApi, Clock, Outputs
+
+READS = 3
+"""Readings of a batch that must end alike before the rows that are absent from them count as missing."""
 
 READ = 1024 * 1024
 """Bytes read at once where an archive is checked."""
@@ -117,15 +121,15 @@ class ResultsCheck:
         """Judge the whole stream.
 
         Raises:
-            ResultsIncomplete: planned rows are missing.
+            ResultsIncomplete: planned rows are absent, and were not three times in a row: the API may find them yet.
             ForeignBatch: every result of the batch is another's.
         """
         if self._seen.foreign and not self._seen.lines and self._seen.foreign >= batch.rows:
             raise ForeignBatch(f"no result of {batch.id} carries {self._prefix}…: it is not the batch of this chunk")
         if self._seen.foreign:
             raise self._incomplete(f"{self._seen.foreign} lines carry another chunk's custom_id")
-        if missing := len(self._planned) - len(self._hashes):
-            raise self._incomplete(f"{missing} of {len(self._planned)} rows are not in it")
+        if missing := self._planned - self._hashes.keys():
+            self._judge_missing(missing)
 
     def archive(self, key: str) -> Archive:
         """Describe the archive that the accepted lines make."""
@@ -148,6 +152,14 @@ class ResultsCheck:
         if known != hash(line):
             raise self._incomplete(f"two different results for {name}")
         return False  # the same line again says nothing new
+
+    def _judge_missing(self, missing: AbstractSet[str]) -> None:
+        """Raise, unless the last readings found the very same rows absent; the chunk's last error tells."""
+        which = hashlib.sha256("".join(sorted(missing)).encode()).hexdigest()[:8]
+        what = f"{len(missing)} of {len(self._planned)} rows are not in it ({which}), reading"
+        before = next((n for n in range(READS - 1, 0, -1) if self._chunk.error.endswith(f"{what} {n} of {READS}")), 0)
+        if before < READS - 1:
+            raise self._incomplete(f"{what} {before + 1} of {READS}")
 
     def _incomplete(self, what: str) -> ResultsIncomplete:
         return ResultsIncomplete(f"results of {self._chunk.batch_id}: {what}")

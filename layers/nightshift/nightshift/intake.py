@@ -76,9 +76,8 @@ class Intake:
         if isinstance(job, Job) and job.schedule == "nightly" and not by_hand:
             yield Skipped(due.key, f"{job_ref.key} says nightly: the file waits for the night")
             return
-        seed = f"{ref.bucket}/{ref.key}#{ref.version_id}"
         trigger = "by hand" if by_hand else "upload"
-        yield self._run(job_ref, job, (ref,), _run_id(due.job, ref.last_modified, seed), trigger)
+        yield self._run(job_ref, job, (ref,), run_id_for(due.job, ref), trigger)
 
     def _night(self, due: Night) -> Iterator[Run | Skipped]:
         for name in self.inputs.jobs():
@@ -95,7 +94,7 @@ class Intake:
                     run_id = _run_id(name, due.scheduled_at, seed)
                 else:  # its upload event was lost: the run is the one that the event would have started
                     (ref,) = batch
-                    run_id = _run_id(name, ref.last_modified, f"{ref.bucket}/{ref.key}#{ref.version_id}")
+                    run_id = run_id_for(name, ref)
                 yield self._run(job_ref, job, batch, run_id, "nightly" if nightly else "upload")
 
     def _parsed(self, ref: JobRef, text: bytes) -> Job | BadJob:
@@ -116,6 +115,11 @@ class Intake:
         now = self.clock()
         hold = Hold(HoldCode.BAD_JOB, str(job), now) if isinstance(job, BadJob) else None
         return Run(run_id, job_ref, tuple(inputs), created=now, trigger=trigger, hold=hold)
+
+
+def run_id_for(job: str, ref: InputRef) -> RunId:
+    """Name the run of a single file: whoever uploaded it finds the run by this name."""
+    return _run_id(job, ref.last_modified, f"{ref.bucket}/{ref.key}#{ref.version_id}")
 
 
 def _run_id(job: str, day: datetime, seed: str) -> RunId:

@@ -36,6 +36,7 @@ class Job(Section):
     """The job's name: that of its file."""
     input: Input
     model: str = "claude-haiku-5-5"
+    """The model that is asked."""
     max_tokens: int = Field(ge=1, le=api_rules.MAX_TOKENS)
     """The longest answer, in tokens; thinking counts."""
     thinking: Thinking = "disabled"

@@ -60,8 +60,8 @@ def _none(value: Any) -> Any:
 class Output(Section):
     """What an answer is, and where it goes. Exactly one of `labels`, `schema` and `text`."""
 
-    labels: Annotated[tuple[Name, ...], Field(strict=False, min_length=2, max_length=500)] | None = None
-    """The answer is one of these."""
+    labels: Names | None = None
+    """The answer is one of these, at least 2."""
     json_schema: dict[str, Any] | None = Field(default=None, alias="schema")
     """The answer is a JSON object that this schema describes."""
     text: Literal[True] | None = None
@@ -75,6 +75,8 @@ class Output(Section):
     @classmethod
     def _labels_differ(cls, labels: tuple[str, ...] | None) -> tuple[str, ...] | None:
         folded = [label.strip().casefold() for label in labels or ()]
+        if len(folded) == 1:
+            raise ValueError("must be at least 2: with one, there is nothing to ask")
         if len(set(folded)) < len(folded) or "" in folded:
             raise ValueError("must be different texts; upper and lower case do not count as a difference")
         return labels
@@ -91,6 +93,7 @@ class Budget(Section):
 
     type: Literal["enabled"]
     budget_tokens: int = Field(ge=1024)
+    """How long it may think, in tokens; a part of `max_tokens`."""
 
 
 def _kind_of_thinking(value: Any) -> str:

@@ -102,7 +102,8 @@ def tally(found: Iterator[Outcome] | list[Outcome], *, last: bool) -> Tally:
             retryable += 1
         else:
             rows[outcome.row_class] += 1
-        usage.update(dict(_tokens(outcome.usage)))
+        for name, count in _tokens(outcome.usage):
+            usage[name] += count
         if tier := outcome.usage.get("service_tier"):
             tiers[str(tier)] += 1
     return Tally(rows=dict(rows), usage=dict(usage), service_tiers=dict(tiers), retryable=retryable)

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Never
 
 from nightshift.content import BOM, Line
@@ -25,7 +25,7 @@ def records(lines: Iterable[Line]) -> Iterator[Record]:
         BadInput: NO_ROWS, NOT_JSONL.
     """
     parsed = _records(lines)
-    probe = [record for record, _ in zip(parsed, range(_PROBE), strict=False)]
+    probe = list(islice(parsed, _PROBE))
     if not probe:
         raise BadInput(InputCode.NO_ROWS, "the file has only blank lines")
     start = probe[0].raw.lstrip()[:1]
@@ -66,7 +66,7 @@ def _parse(raw: bytes) -> dict[str, Any]:
 
 def _fault(error: json.JSONDecodeError) -> RowFault:
     """Tell the usual mistakes apart. The decoder's message names a position and a rule, never the text."""
-    where = f"{error.msg}, at character {error.colno}"
+    where = f"{error.msg.removesuffix(' at').removesuffix(' starting')}, at character {error.colno}"
     if error.msg.startswith("Invalid control character") or error.doc[error.pos : error.pos + 1] == "\0":
         return RowFault(InputCode.CONTROL_CHAR, where)
     if error.doc[error.pos : error.pos + 1] == "\ufeff":

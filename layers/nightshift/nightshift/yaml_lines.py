@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+_MAX_DEPTH = 50
+
 type Path = tuple[str | int, ...]
 """Where a value is: keys and list positions, from the top."""
 
@@ -46,24 +48,26 @@ def load(text: bytes) -> Document:
     except UnicodeDecodeError as error:
         raise YamlError("not UTF-8", text.count(b"\n", 0, error.start) + 1) from None
     try:
-        _refuse_aliases(source)
+        _refuse_traps(source)
         lines = dict(_lines(yaml.compose(source, Loader=yaml.SafeLoader), ()))
         return Document(yaml.safe_load(source), {(): 1, **lines})
     except yaml.MarkedYAMLError as error:
         raise YamlError(error.problem or "not YAML", _line(error.problem_mark)) from None
     except yaml.YAMLError:
         raise YamlError("not YAML: is there a control character in it?", 1) from None
-    except RecursionError:
-        raise YamlError("nested too deeply", 1) from None
     except YamlError:
         raise
     except ValueError as error:  # the loader makes dates of what looks like one
         raise YamlError(f"a value that YAML cannot read ({error}): put it in quotes", 1) from None
 
 
-def _refuse_aliases(source: str) -> None:
-    """Refuse references: a few lines of them can stand for a document without end."""
+def _refuse_traps(source: str) -> None:
+    """Refuse what few bytes can cost much time with: references to references, and depth (the loader is quadratic)."""
+    depth = 0
     for event in yaml.parse(source, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_DEPTH:
+            raise YamlError("nested too deeply", _line(event.start_mark))
         if isinstance(event, yaml.AliasEvent):
             raise YamlError("aliases (*name) are not supported: write the value out", _line(event.start_mark))
 

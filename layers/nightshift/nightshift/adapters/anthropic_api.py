@@ -5,9 +5,10 @@ POST, on a fresh connection, with redirects off. On the two hot paths the SDK's 
 are not.
 """
 
+import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Protocol
@@ -91,8 +92,10 @@ class AnthropicBatches:
     def __init__(self, base_url: str, key: KeySource) -> None:
         """Talk to `base_url` and to no other host."""
         refuse_redirecting_variables()
+        logging.getLogger("httpx2").setLevel(logging.WARNING)  # at INFO it writes a line for every request
         self._base_url = base_url.rstrip("/")
         self._key = key
+        self._kept: anthropic.Anthropic | None = None
 
     def probe(self) -> None:
         """See `ports.BatchApi`."""
@@ -132,11 +135,8 @@ class AnthropicBatches:
         """See `ports.BatchApi`."""
         url = self._own(batch)
         raw = {"X-Stainless-Raw-Response": "stream"}  # what the SDK's with_streaming_response sets
-        with ExitStack() as kept:
-            response: Any = self._call(
-                lambda client: client.get(url, cast_to=httpx2.Response, options={"headers": raw}), keep=kept
-            )
-            kept.callback(response.close)
+        response: Any = self._call(lambda client: client.get(url, cast_to=httpx2.Response, options={"headers": raw}))
+        with closing(response):
             yield _blocks(response)
 
     def _own(self, batch: BatchView) -> str:
@@ -160,22 +160,32 @@ class AnthropicBatches:
         except Exception as error:  # noqa: BLE001 - whatever it is, it was not a 200: `translate` classes it
             raise translate(error) from None  # the SDK's error holds the request, and that the tickets
 
-    def _call[T](self, ask: Callable[[anthropic.Anthropic], T], *, keep: ExitStack | None = None) -> T:
+    def _call[T](self, ask: Callable[[anthropic.Anthropic], T]) -> T:
         """Ask something that may be asked again: retried by the SDK, and once more with a fresh key."""
         try:
-            return self._ask(ask, self._key(fresh=False), keep)
+            return self._ask(ask, self._key(fresh=False))
         except Unauthorized:
-            return self._ask(ask, self._key(fresh=True), keep)
+            return self._ask(ask, self._key(fresh=True))
 
-    def _ask[T](self, ask: Callable[[anthropic.Anthropic], T], key: str, keep: ExitStack | None) -> T:
-        """Ask with one client, closed here or, while its answer is still read, with `keep`."""
-        client = self._client(key, retries=2, timeout=httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS))
-        with ExitStack() as closing:
-            (keep or closing).callback(client.close)
-            try:
-                return ask(client)
-            except Exception as error:  # noqa: BLE001 - classed by `translate`
-                raise translate(error) from None
+    def _ask[T](self, ask: Callable[[anthropic.Anthropic], T], key: str) -> T:
+        try:
+            return ask(self._reader(key))
+        except Exception as error:  # noqa: BLE001 - classed by `translate`
+            raise translate(error) from None
+
+    def _reader(self, key: str) -> anthropic.Anthropic:
+        """Return the client for everything but creates, kept while the key is the same: making one takes 50 ms."""
+        if self._kept is None or self._kept.api_key != key:
+            if self._kept is not None:
+                self._kept.close()
+            self._kept = self._client(key, retries=2, timeout=httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS))
+        return self._kept
+
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
 
     def _client(self, key: str, *, retries: int, timeout: httpx2.Timeout) -> anthropic.Anthropic:
         """Make a client that follows no redirect and takes nothing from the environment."""

@@ -1,17 +1,17 @@
 """The ticket table in DynamoDB: many conditional updates a call, each decided for itself.
 
 One `UpdateItem` a ticket costs botocore 0.8 ms of CPU, which no number of threads hides; a transaction of 100 costs a
-tenth of it a ticket (docs/decisions). A transaction is all or nothing, so what a call complains about is taken out and
-the rest is sent again.
+tenth of it a ticket. A transaction is all or nothing, so what a call complains about is taken out and the rest is sent
+again.
 """
 
 from __future__ import annotations
 
 import random
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import batched
+from time import sleep
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -121,7 +121,7 @@ class DynamoTickets:
                 tries += 1
                 if tries == TRIES:
                     raise busy
-                time.sleep(min(5.0, 0.05 * 2**tries) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
+                sleep(min(5.0, 0.05 * 2**tries) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
         return total
 
     def _write_halves(self, key: str, updates: list[TicketUpdate], error: ClientError) -> _Sum:

@@ -1,5 +1,6 @@
 """Starts the loop for an upload or a schedule, as told by the object's key."""
 
+import contextlib
 import json
 import os
 from typing import Any
@@ -15,9 +16,13 @@ def lambda_handler(event: dict[str, Any], _context: object) -> None:
         raise RuntimeError(key)
     if key.startswith("table"):
         _use_table()
-    state = json.dumps({"event": event, "plan": [] if key.startswith("2") else json.loads(key.partition("=")[2] or "[]")})
+    state = json.dumps(
+        {"event": event, "plan": [] if key.startswith("2") else json.loads(key.partition("=")[2] or "[]")}
+    )
     name = f"run-{key.partition('=')[0].replace(':', '')}"
-    boto3.client("stepfunctions").start_execution(stateMachineArn=os.environ["STATE_MACHINE_ARN"], name=name, input=state)
+    machines = boto3.client("stepfunctions")
+    with contextlib.suppress(machines.exceptions.ExecutionAlreadyExists):  # events come twice
+        machines.start_execution(stateMachineArn=os.environ["STATE_MACHINE_ARN"], name=name, input=state)
 
 
 def _use_table() -> None:

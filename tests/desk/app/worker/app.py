@@ -2,15 +2,16 @@
 
 import os
 import time
+from collections.abc import Callable
 from typing import Any
 
 from nightshift import clock
 
-FAILED: list[str] = []
+FAILED: set[str] = set()
 
 
 class FlakyError(Exception):
-    """Raised once for each step that asks for it."""
+    """Raised once by each process for each step that asks for it."""
 
 
 def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
@@ -19,30 +20,44 @@ def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         return {"item": event["item"] * 2, "pid": os.getpid()}
     state = event["state"]
     seen = [*state.get("seen", []), clock.now().timestamp()]
-    plan = state["plan"]
-    kept = {**state, "seen": seen[-20:], "pid": os.getpid(), "answer": os.environ["ANSWER"], "plan": plan[1:]}
-    if not plan:
-        return {**kept, "step": "done"}
-    verb, value = plan[0]
-    match verb:
-        case "wait":
-            return {**kept, "step": "wait", "seconds": value}
-        case "turns":
-            more = [["turns", value - 1]] if value > 1 else []
-            return {**kept, "step": "wait", "seconds": 60, "plan": [*more, *plan[1:]]}
-        case "spread":
-            return {**kept, "step": "spread", "items": value}
-        case "flaky" if value not in FAILED:
-            FAILED.append(value)
-            raise FlakyError(value)
-        case "break":
-            raise RuntimeError(value)
-        case "sleep":
-            time.sleep(value)
-        case "exit":
-            os._exit(value)
-        case "allocate":
-            kept["allocated"] = len(bytearray(value * 1024 * 1024))
-        case "see":
-            kept["path"] = sorted(name for name in os.environ if name.startswith(("HOME", "VIRTUAL", "PYTEST")))
-    return {**kept, "step": "wait", "seconds": 1}
+    verb, value = state["plan"][0] if state["plan"] else ("done", None)
+    kept = {**state, "seen": seen[-20:], "pid": os.getpid(), "answer": os.environ["ANSWER"], "plan": state["plan"][1:]}
+    return kept | STEPS[verb](value, kept["plan"])
+
+
+def _turns(count: int, plan: list[Any]) -> dict[str, Any]:
+    return {"step": "wait", "seconds": 60, "plan": [["turns", count - 1], *plan] if count > 1 else plan}
+
+
+def _flaky(name: str, _plan: list[Any]) -> dict[str, Any]:
+    if name not in FAILED:
+        FAILED.add(name)
+        raise FlakyError(name)
+    return {"step": "wait", "seconds": 1}
+
+
+def _break(reason: str, _plan: list[Any]) -> dict[str, Any]:
+    raise RuntimeError(reason)
+
+
+def _sleep(seconds: float, _plan: list[Any]) -> dict[str, Any]:
+    time.sleep(seconds)
+    return {"step": "wait", "seconds": 1}
+
+
+def _allocate(megabytes: int, _plan: list[Any]) -> dict[str, Any]:
+    return {"step": "wait", "seconds": 1, "allocated": len(bytearray(megabytes * 1024 * 1024))}
+
+
+STEPS: dict[str, Callable[[Any, list[Any]], dict[str, Any]]] = {
+    "done": lambda _value, _plan: {"step": "done"},
+    "wait": lambda seconds, _plan: {"step": "wait", "seconds": seconds},
+    "spread": lambda items, _plan: {"step": "spread", "items": items},
+    "exit": lambda status, _plan: os._exit(status),
+    "environment": lambda _value, _plan: {"step": "done", "environment": sorted(os.environ)},
+    "turns": _turns,
+    "flaky": _flaky,
+    "break": _break,
+    "sleep": _sleep,
+    "allocate": _allocate,
+}

@@ -1,0 +1,29 @@
+"""What the command's exit status means."""
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Each is told in the help of the command, and held to it by a test."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    HELD = 3
+    NOT_SEEN = 4
+    INTERRUPTED = 130
+
+    @property
+    def meaning(self) -> str:
+        """What happened, for the help."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    Exit.DONE: "done",
+    Exit.FAILED: "not done, or no such thing: the message says why",
+    Exit.USAGE: "the command line is wrong",
+    Exit.HELD: "the run is held: a person must decide (submit, show)",
+    Exit.NOT_SEEN: "the file is uploaded, and its run has not appeared in time (submit)",
+    Exit.INTERRUPTED: "interrupted by Ctrl-C",
+}

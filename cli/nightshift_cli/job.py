@@ -1,0 +1,49 @@
+"""`nightshift job …`: job files."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nightshift.job import parse_job
+from nightshift.model import JOB_NAME
+from nightshift_cli import console
+from nightshift_cli.options import DEFAULT_STACK, Local, StackName
+from nightshift_cli.stack import find
+
+app = typer.Typer(help="Job files: what to ask for each row.", no_args_is_help=True)
+
+
+def _named_for_its_job(file: Path) -> Path:
+    if file.suffix not in {".yaml", ".yml"} or not re.fullmatch(JOB_NAME, file.stem):
+        raise typer.BadParameter("a job file is named JOB.yaml; JOB is a-z, 0-9 and -, at most 50 characters")
+    return file
+
+
+@app.command("put")
+def put(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", exists=True, dir_okay=False, readable=True, callback=_named_for_its_job, help="JOB.yaml"
+        ),
+    ],
+    *,
+    stack: StackName = DEFAULT_STACK,
+    local: Local = False,
+) -> None:
+    """Check a job file, and put it where runs find it; runs that have started keep the version they have.
+
+    A file that cannot be used is not put: each reason is a line, FILE:LINE: REASON.
+    """
+    text, name = file.read_bytes(), file.stem
+    here = find(stack, local=local)
+    job = parse_job(text, name=name, key=str(file), today=here.clock().date())
+    bucket, key = here.outputs["InputBucketName"], f"jobs/{name}.yaml"
+    here.clients("s3").put_object(Bucket=bucket, Key=key, Body=text)
+    console.put(f"s3://{bucket}/{key}")
+    when = "starts a run of its own" if job.schedule == "upload" else "waits for the night"
+    console.say(
+        f"a file in s3://{bucket}/inbox/{name}/ {when}; {here.command(f'submit FILE --job {name}')} puts one there"
+    )

@@ -1,0 +1,130 @@
+"""Runs as text: the table of `runs`, the page of `show`."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+from rich.table import Table
+
+from nightshift.decision import settles_at
+from nightshift.model import Chunk, Intent, RowClass, StepKind
+from nightshift_cli.console import console, printable, put
+from nightshift_cli.view import Summary, View
+
+NONE = "–"
+
+OVER = frozenset({StepKind.DONE, StepKind.HELD})
+"""The steps after which nothing comes by itself."""
+
+STYLES = {"held": "bold red", "done": "green"}
+
+
+def put_runs(runs: Sequence[Summary]) -> None:
+    """Print the table of runs."""
+    table = _table(("run", "job", "state", "created"), ("rows", "in flight", "answered"))
+    for each in runs:
+        hold = each.run.hold
+        table.add_row(
+            each.run.run_id,
+            each.run.job.name,
+            f"held: {hold.code}" if hold else each.state,
+            _time(each.run.created),
+            NONE if each.rows is None else f"{each.rows:,}",
+            f"{each.in_flight:,}",
+            f"{each.answered:,}",
+            style=STYLES.get(each.state),
+        )
+    console().print(table)
+
+
+def put_page(view: View) -> None:
+    """Print all there is to see of a run."""
+    for label, text in _lines(view):
+        first, *others = text.splitlines() or [""]
+        put(f"{label:<9} {first}")
+        for line in others:
+            put(f"{'':<9} {line}")
+    if view.summary.chunks:
+        put("")
+        _put_chunks(view.summary.chunks)
+
+
+def _lines(view: View) -> Iterator[tuple[str, str]]:
+    summary, run = view.summary, view.summary.run
+    yield "run", run.run_id
+    yield "job", f"{run.job.name} ({run.job.key}, version {run.job.version_id})"
+    yield "created", f"{_time(run.created)}, {run.trigger}"
+    yield from (("input", f"s3://{i.bucket}/{i.key} ({i.size:,} bytes, version {i.version_id})") for i in run.inputs)
+    if run.hold is not None:
+        yield "state", f"held since {_time(run.hold.at)}: {run.hold.code}\n{run.hold.reason}"
+    else:
+        yield "state", summary.state
+    yield from (("", f"→ {way}") for way in view.ways_out)
+    if run.approved:
+        yield "approved", ", ".join(run.approved)
+    if view.step.kind not in OVER:
+        yield "next", f"{view.step.kind}: {view.step.reason}"
+        yield "loop", f"{view.execution} {view.execution_status}"
+    if view.intent is not None:
+        yield "sending", _intent(view.intent)
+    yield "rows", _rows(summary)
+    total = summary.total
+    if total.usage:
+        yield "tokens", _counts(total.usage)
+    if total.tickets_written or total.tickets_unchanged:
+        table = view.stack.outputs["TicketTableName"]
+        yield "tickets", f"{total.tickets_written:,} written, {total.tickets_unchanged:,} unchanged, in table {table}"
+    yield "files", f"{view.home}\n{' '.join(view.files)}"
+
+
+def _rows(summary: Summary) -> str:
+    """Say how many rows there are, and what became of them."""
+    classes = _counts(summary.total.rows)
+    if summary.rows is None:
+        return f"not counted yet; so far {classes}" if classes else "not counted yet"
+    waiting = max(0, summary.rows - sum(summary.total.rows.values()))
+    told = [classes] * bool(classes) + [f"{waiting:,} waiting"] * bool(waiting)
+    return f"{summary.rows:,}: {', '.join(told)}" if told else "0"
+
+
+def _counts[Name: str](counts: Mapping[Name, int]) -> str:
+    return ", ".join(f"{n:,} {name}" for name, n in counts.items() if n)
+
+
+def _intent(intent: Intent) -> str:
+    """Describe a create whose outcome is not known."""
+    seen = f" ({intent.note})" if intent.note else ""
+    due = _time(settles_at(intent))
+    return f"chunk {intent.chunk}, attempt {intent.attempt}, since {_time(intent.created)}{seen}; decided from {due} on"
+
+
+def _put_chunks(chunks: Sequence[Chunk]) -> None:
+    troubled = any(chunk.failures or chunk.error or chunk.not_before for chunk in chunks)
+    trouble = ("not before", "error") if troubled else ()
+    table = _table(("chunk", "state", "batch"), ("rows", "answered", "attempt", "failures"), trouble)
+    for each in chunks:
+        table.add_row(
+            each.id,
+            each.state,
+            (each.batch_id or NONE) + (" (adopted)" if each.adopted else ""),
+            f"{each.rows:,}",
+            f"{each.tally.rows.get(RowClass.ANSWERED, 0):,}",
+            str(each.attempt),
+            str(each.failures),
+            *((_time(each.not_before), printable(each.error) or NONE) if troubled else ()),
+        )
+    console().print(table)
+
+
+def _table(words: Sequence[str], numbers: Sequence[str], more: Sequence[str] = ()) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in words:
+        table.add_column(name)
+    for name in numbers:
+        table.add_column(name, justify="right")
+    for name in more:
+        table.add_column(name, overflow="fold")
+    return table
+
+
+def _time(moment: datetime | None) -> str:
+    return NONE if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}Z"

@@ -1,0 +1,1 @@
+"""`make demo`: one job, one file, one night, on this machine."""

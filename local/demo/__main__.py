@@ -1,0 +1,171 @@
+"""`make demo [JOB=…] [INPUT=…] [OUT=…]`: watch a job's night on this machine, in minutes.
+
+The template, the state machine and the handlers are those that are deployed; AWS is a local server, and the answers come
+from a stand-in for a model behind a local Message Batches API (local/batches_api/model.py says what it does).
+
+Exit status: 0 the run is done and every row is in exactly one file · 1 it failed, or the rows do not add up ·
+2 the command line · 3 the run is held, and says why.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import yaml
+from local.running import CloudDidNotStartError, Item, RunningCloud, running_cloud
+from local.demo.display import Display
+from local.demo.harvest import Harvest, harvest
+from local.demo.story import Story
+from rich.console import Console
+from rich.table import Table
+
+TICK_SECONDS = 0.2
+SILENCE_SECONDS = 300
+"""Without any event for so long, in real time, something hangs."""
+DONE, FAILED, HELD = 0, 1, 3
+
+
+def main() -> int:
+    """Run the demo; return the exit status."""
+    options = _arguments()
+    console, started = Console(highlight=False), time.monotonic()
+    console.print("starting the local cloud: template.yaml, applied to AWS services on this machine …")
+    try:
+        with running_cloud("--dynamodb", options.dynamodb) as cloud:
+            status = _night(cloud, options, console)
+    except CloudDidNotStartError as error:
+        console.print(f"The local cloud did not start:\n{error}", style="red")
+        return FAILED
+    except KeyboardInterrupt:
+        console.print("stopped")
+        return 130
+    console.print(f"all of it in {time.monotonic() - started:.0f} s of real time")
+    return status
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m local.demo", description=__doc__)
+    parser.add_argument("--job", type=_file, default=Path("jobs/ticket-triage.yaml"), help="a job file")
+    parser.add_argument("--input", type=_file, default=Path("samples/tickets.jsonl"), help="what to run it over")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the answers")
+    parser.add_argument("--dynamodb", choices=["moto", "local"], default="moto", help="local: AWS's engine, for large runs")
+    return parser.parse_args()
+
+
+def _file(text: str) -> Path:
+    if not Path(text).is_file():
+        message = f"there is no file {text}"
+        raise argparse.ArgumentTypeError(message)
+    return Path(text)
+
+
+def _night(cloud: RunningCloud, options: argparse.Namespace, console: Console) -> int:
+    """Upload, follow, bring home."""
+    name, nightly = _job(options.job)
+    cloud.upload(f"jobs/{name}.yaml", options.job)
+    story = Story()
+    display = Display(console, story)
+    with display.open():
+        cloud.upload(f"inbox/{name}/{options.input.name}", options.input)
+        if nightly:
+            display.say(f"{name} is a nightly job: firing the schedule")
+            cloud.ask("fire", post=True, name=_schedule(cloud))
+        run_id, verdict = _follow(cloud, story, display)
+    if run_id is None:
+        console.print(verdict, style="red")
+        return FAILED
+    got = harvest(cloud, run_id, options.out)
+    _summary(console, run_id, got, cloud)
+    if verdict:
+        console.print(verdict, style="red")
+    run, _ = cloud.ledger(run_id)
+    if run.get("hold"):
+        return HELD
+    return DONE if run["state"] == "done" and got.complete and not verdict else FAILED
+
+
+def _job(path: Path) -> tuple[str, bool]:
+    """Return the job's name and whether it waits for the night; a file that cannot be read is nightshift's to refuse."""
+    try:
+        job = yaml.safe_load(path.read_text())
+        return str(job["job"]), job.get("schedule") == "nightly"
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
+        return path.stem, False
+
+
+def _schedule(cloud: RunningCloud) -> str:
+    name: str = cloud.client("scheduler").list_schedules()["Schedules"][0]["Name"]
+    return name
+
+
+def _follow(cloud: RunningCloud, story: Story, display: Display) -> tuple[str | None, str]:
+    """Tell the night until it is over. Returns the run's id, if one began, and what went wrong, if anything did."""
+    last, quiet_since, run_id, submitted = 0, time.monotonic(), None, 0
+    while True:
+        events = cloud.events(last)
+        for event in events:
+            last, quiet_since = event["n"], time.monotonic()
+            submitted += event["kind"] == "invocation.ended" and event["data"]["function"] == "SubmitFunction"
+            for line in story.happened(event):
+                display.say(line)
+        run_id = run_id or next((run["run_id"] for run in cloud.runs()), None)
+        if run_id is not None:
+            run, chunks = cloud.ledger(run_id)
+            for line in story.changed(run, chunks):
+                display.say(line)
+            if not events and (verdict := _over(cloud, run)) is not None:
+                return run_id, verdict
+        elif submitted and not events:
+            return None, _why_nothing_started(cloud)
+        if time.monotonic() - quiet_since > SILENCE_SECONDS:
+            return run_id, f"nothing has happened for {SILENCE_SECONDS} s; giving up"
+        display.refresh()
+        time.sleep(TICK_SECONDS)
+
+
+def _over(cloud: RunningCloud, run: Item) -> str | None:
+    """Return None while the loop runs; then what went wrong, or nothing."""
+    if cloud.executions("RUNNING"):
+        return None
+    if run["state"] == "done" or run.get("hold"):
+        return ""
+    return "the loop ended before the run did; the functions' logs say why:\n" + _logs(cloud)
+
+
+def _why_nothing_started(cloud: RunningCloud) -> str:
+    return "the upload started no run; the submit function says:\n" + _logs(cloud)
+
+
+def _logs(cloud: RunningCloud) -> str:
+    return "\n".join(str(line) for line in cloud.ask("logs")[-20:])
+
+
+def _summary(console: Console, run_id: str, got: Harvest, cloud: RunningCloud) -> None:
+    table = Table(title=run_id, title_justify="left")
+    table.add_column("what became of the rows")
+    table.add_column("rows", justify="right")
+    for name, count in got.report.get("counts", {}).items():
+        if count:
+            table.add_row(name, f"{count:,}")
+    table.add_row("all", f"{got.report.get('rows', 0):,}", style="bold")
+    console.print(table)
+    usage = got.report.get("usage", {})
+    console.print(
+        f"{len(got.report.get('batches', []))} batches · {usage.get('input_tokens', 0):,} input and "
+        f"{usage.get('output_tokens', 0):,} output tokens · {got.lines['tickets']:,} items on {_table(cloud)}"
+    )
+    for name in ("output", "failed", "rejects", "tickets"):
+        console.print(f"  {got.folder / name}.jsonl  {got.lines[name]:,} lines")
+    console.print(f"  {got.folder / 'report.json'}")
+    if got.complete:
+        console.print("every row is in exactly one file, once", style="green")
+    console.print("The answers are a stand-in's, not Claude's: local/batches_api/model.py says how it makes them.")
+
+
+def _table(cloud: RunningCloud) -> str:
+    return cloud.outputs["TicketTableName"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

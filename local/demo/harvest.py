@@ -1,0 +1,87 @@
+"""After the night: the run's files and tickets, brought home, and counted once more."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from local.running import RunningCloud, plain
+from local.wire import Json
+
+PARTS = ("output", "failed", "rejects")
+
+
+@dataclass(frozen=True, slots=True)
+class Harvest:
+    """What lies in the OUT folder."""
+
+    folder: Path
+    lines: Counter[str]
+    """Lines by file: output, failed, rejects, tickets."""
+    repeated: int
+    """Rows that are in more than one line: none, or something is wrong."""
+    report: Json
+
+    @property
+    def complete(self) -> bool:
+        """True when every row is in exactly one file, once."""
+        rows = sum(self.lines[part] for part in PARTS)
+        return bool(self.report) and self.report["accounted"] and rows == self.report["rows"] and not self.repeated
+
+
+def harvest(cloud: RunningCloud, run_id: str, folder: Path) -> Harvest:
+    """Bring home a run's files: output.jsonl, failed.jsonl, rejects.jsonl, report.json, tickets.jsonl."""
+    folder.mkdir(parents=True, exist_ok=True)
+    s3, bucket = cloud.client("s3"), cloud.outputs["OutputBucketName"]
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"runs/{run_id}/")
+    keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+    lines: Counter[str] = Counter()
+    seen: Counter[str] = Counter()
+    for part in PARTS:
+        parts = [key for key in keys if key.startswith(f"runs/{run_id}/{part}/")]
+        with (folder / f"{part}.jsonl").open("wb") as file:
+            for key in parts:
+                for line in s3.get_object(Bucket=bucket, Key=key)["Body"].iter_lines(chunk_size=1 << 20):
+                    file.write(line + b"\n")
+                    lines[part] += 1
+                    seen[_row_of(json.loads(line))] += 1
+    report = json.loads(_read(s3, bucket, f"runs/{run_id}/report.json")) if _has_report(keys) else {}
+    (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    lines["tickets"] = _write_tickets(cloud, folder / "tickets.jsonl")
+    return Harvest(folder, lines, sum(n > 1 for n in seen.values()), report)
+
+
+def _row_of(line: Json) -> str:
+    """Name the row of a line: by its request without the generation, or by its place in its file."""
+    if "custom_id" in line:
+        return f"id {line['id']}"
+    return f"record {line['file']} {line['version_id']} {line['record']}"
+
+
+def _has_report(keys: Iterable[str]) -> bool:
+    return any(key.endswith("/report.json") for key in keys)
+
+
+def _read(s3: Any, bucket: str, key: str) -> bytes:
+    body: bytes = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    return body
+
+
+def _write_tickets(cloud: RunningCloud, path: Path) -> int:
+    pages = cloud.client("dynamodb").get_paginator("scan").paginate(TableName=cloud.outputs["TicketTableName"])
+    count = 0
+    with path.open("w") as file:
+        for page in pages:
+            for item in page["Items"]:
+                file.write(json.dumps(plain(item), default=_number, ensure_ascii=False, sort_keys=True) + "\n")
+                count += 1
+    return count
+
+
+def _number(value: object) -> int | float | str:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return str(value)

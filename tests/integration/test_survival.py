@@ -1,0 +1,135 @@
+"""Whatever is killed, lost or cut: the run ends with every row accounted for, and nothing is paid for twice."""
+
+import pytest
+
+from tests.integration.conftest import Night
+
+
+def ends_whole(night: Night, rows: int) -> None:
+    """Wait for the run's end, and hold it against what was promised."""
+    (run,) = night.settle()
+    got = night.harvest(run)
+    assert run["state"] == "done"
+    assert got.complete
+    assert got.report["counts"]["answered"] == rows
+    assert len(night.tickets(run)) == rows
+    assert night.paid_twice() == 0
+
+
+def test_submit_killed_in_a_post_that_the_api_accepted(night: Night) -> None:
+    night.job()
+    night.fault("create", "accept-then-hang", times=1)
+    night.upload(night.rows(4))
+    night.until(lambda: any(run["planned"] for run in night.runs()) and _posted(night))
+
+    night.kill("SubmitFunction")
+
+    ends_whole(night, 4)
+    _, chunks = night.cloud.ledger(night.runs()[0]["run_id"])
+    assert [(chunk["adopted"], chunk["attempt"]) for chunk in chunks] == [(True, 1)]
+
+
+def test_submit_killed_in_a_post_that_the_api_never_took(night: Night) -> None:
+    night.job()
+    night.fault("create", "hang", times=1)
+    night.upload(night.rows(4))
+    night.until(lambda: any(run["planned"] for run in night.runs()) and _intent(night))
+
+    night.kill("SubmitFunction")
+
+    ends_whole(night, 4)
+    _, chunks = night.cloud.ledger(night.runs()[0]["run_id"])
+    assert [(chunk["adopted"], chunk["attempt"]) for chunk in chunks] == [(False, 2)]
+
+
+@pytest.mark.parametrize("function", ["SubmitFunction", "StatusFunction", "ResultsFunction", "ReportFunction"])
+def test_a_function_killed_at_work(night: Night, function: str) -> None:
+    night.job("batch: {max_rows: 100}\nschedule: upload")
+    night.fault("results", "slow", seconds=0.01, times=1)
+    night.upload(night.rows(300))
+
+    night.kill(function)
+
+    ends_whole(night, 300)
+
+
+def test_a_create_whose_answer_is_lost_is_adopted_and_not_repeated(night: Night) -> None:
+    night.job()
+    night.fault("create", "accept-then-close", times=1)
+    night.upload(night.rows(4))
+
+    ends_whole(night, 4)
+
+    (run,) = night.runs()
+    assert len(night.batches(run)) == 1
+    _, chunks = night.cloud.ledger(run["run_id"])
+    assert [(chunk["adopted"], chunk["attempt"]) for chunk in chunks] == [(True, 1)]
+
+
+@pytest.mark.parametrize("kind", ["close", "status:529", "status:500", "status:429"])
+def test_a_create_that_was_refused_or_lost_is_sent_again(night: Night, kind: str) -> None:
+    night.job()
+    night.fault("create", kind, times=1)
+    night.upload(night.rows(2))
+
+    ends_whole(night, 2)
+
+
+@pytest.mark.parametrize(
+    "kind", ["cut-line", "cut-mid-line", "clean-early-close", "drop", "blank-line", "duplicate-line", "crlf"]
+)
+def test_a_results_stream_that_breaks_is_read_again(night: Night, kind: str) -> None:
+    night.job()
+    night.fault("results", kind, times=1, lines=2)
+    night.upload(night.rows(6))
+
+    ends_whole(night, 6)
+
+
+def test_no_money_holds_the_run_and_what_is_in_flight_is_still_collected(night: Night) -> None:
+    night.job("batch: {max_rows: 3}\nschedule: upload")
+    night.fault("create", "status:429", error_code="enforced_spend_limit_reached", after=1)
+    night.upload(night.rows(6))
+
+    (run,) = night.settle()
+
+    assert run["hold"]["code"] == "NO_MONEY"
+    assert night.harvest(run).report["counts"]["answered"] == 3
+    assert night.harvest(run).report["waiting"] == 3
+    assert len(night.tickets(run)) == 3
+
+
+def test_a_batch_of_24_hours_takes_less_than_3000_events_of_history(night: Night) -> None:
+    night.job()
+    night.cloud.api("settings", "POST", {"duration_seconds": 86_000, "jitter": 0})
+    night.upload(night.rows(2))
+
+    (run,) = night.settle(seconds=200)
+
+    assert night.harvest(run).complete
+    events = len(night.history(run))
+    assert 1_000 < events < 3_000
+
+
+def test_rows_that_expire_after_24_hours_are_asked_again(night: Night) -> None:
+    night.job()
+    night.fault("create", "all-expired", times=1)
+    night.cloud.api("settings", "POST", {"duration_seconds": 600})
+    night.upload(night.rows(3))
+
+    (run,) = night.settle(seconds=200)
+
+    assert night.harvest(run).complete
+    assert night.harvest(run).report["generations"] == 2
+
+
+def _posted(night: Night) -> bool:
+    """Tell whether the API has a batch that no chunk claims: its answer is still to come."""
+    _, chunks = night.cloud.ledger(night.runs()[0]["run_id"])
+    return _intent(night) and len(night.cloud.api("audit")["posts"]) > 0 and not any("batch_id" in c for c in chunks)
+
+
+def _intent(night: Night) -> bool:
+    key = {"pk": {"S": "CREATE"}, "sk": {"S": "INTENT"}}
+    answer = night.cloud.client("dynamodb").get_item(TableName=night.cloud.outputs["RunsTableName"], Key=key)
+    return "Item" in answer

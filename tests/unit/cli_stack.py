@@ -1,0 +1,163 @@
+"""A deployed stack for the command line: buckets, ledger and machine of a local AWS, and real commands."""
+
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+from xml.sax.saxutils import escape
+
+import boto3
+from nightshift_cli.app import app
+from typer.testing import CliRunner
+
+from nightshift.adapters.dynamodb import DynamoLedger
+from nightshift.model import RunId
+
+JOB = b"""\
+job: triage
+input: {format: jsonl, id: id}
+max_tokens: 64
+prompt: "{{ body }}"
+output: {labels: [billing, other]}
+schedule: upload
+"""
+
+LOOP = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 3600, "End": True}}}
+"""A loop that only runs: what it does is not the command line's business."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a command did."""
+
+    status: int
+    out: list[str]
+    """Lines of stdout, without the blanks that fill up a table."""
+    err: list[str]
+
+
+@dataclass
+class Plane:
+    """The two services that the local AWS of the unit tests lacks: CloudFormation's outputs, Lambda's invoke."""
+
+    stacks: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    """Name → outputs."""
+    invoked: list[tuple[str, Any]] = field(default_factory=list)
+    """(invocation type, event) of what was invoked."""
+    on_invoke: Callable[[Any], object] = lambda _: None
+    endpoint: str = ""
+
+    def describe(self, name: str) -> tuple[int, str]:
+        if name not in self.stacks:
+            message = f"Stack with id {name} does not exist"
+            return (
+                400,
+                f"<ErrorResponse><Error><Code>ValidationError</Code><Message>{message}</Message></Error></ErrorResponse>",
+            )
+        outputs = "".join(
+            f"<member><OutputKey>{key}</OutputKey><OutputValue>{escape(value)}</OutputValue></member>"
+            for key, value in self.stacks[name].items()
+        )
+        stack = f"<member><StackName>{name}</StackName><Outputs>{outputs}</Outputs></member>"
+        result = f"<DescribeStacksResult><Stacks>{stack}</Stacks></DescribeStacksResult>"
+        return 200, f"<DescribeStacksResponse>{result}</DescribeStacksResponse>"
+
+    def invoke(self, kind: str, event: Any) -> tuple[int, str]:
+        self.invoked.append((kind, event))
+        self.on_invoke(event)
+        return 202, ""
+
+
+@contextmanager
+def serving() -> Iterator[Plane]:
+    """Serve a plane on loopback."""
+    plane = Plane()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.path == "/":
+                status, text = plane.describe(parse_qs(body.decode())["StackName"][0])
+            else:
+                status, text = plane.invoke(self.headers["X-Amz-Invocation-Type"], json.loads(body))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(text.encode())))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        plane.endpoint = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield plane
+        server.shutdown()
+        thread.join()
+
+
+class CliStack:
+    """A stack, and a person at the command line who has named it in NIGHTSHIFT_STACK."""
+
+    def __init__(self, endpoint: str, plane: Plane, ledger: DynamoLedger, runs_table: str) -> None:
+        self.endpoint = endpoint
+        self.plane = plane
+        self.ledger = ledger
+        self.name = f"stack-{uuid.uuid4().hex[:12]}"
+        self.inputs, self.outputs = f"inputs-{self.name}", f"outputs-{self.name}"
+        for bucket in (self.inputs, self.outputs):
+            self.client("s3").create_bucket(Bucket=bucket)
+        enabled: Any = {"Status": "Enabled"}
+        self.client("s3").put_bucket_versioning(Bucket=self.inputs, VersioningConfiguration=enabled)
+        self.machine = self.client("stepfunctions").create_state_machine(
+            name=self.name, definition=json.dumps(LOOP), roleArn="arn:aws:iam::123456789012:role/machine"
+        )["stateMachineArn"]
+        plane.stacks[self.name] = {
+            "InputBucketName": self.inputs,
+            "OutputBucketName": self.outputs,
+            "PutKeyCommand": "aws secretsmanager put-secret-value …",
+            "RunMachineArn": self.machine,
+            "RunsTableName": runs_table,
+            "SubmitFunctionName": "submit",
+            "TicketTableName": "tickets",
+        }
+
+    def client(self, service: str) -> Any:
+        return boto3.client(service, endpoint_url=self.endpoint)  # type: ignore[call-overload] # the service is a variable
+
+    def put_job(self, text: bytes = JOB) -> None:
+        self.client("s3").put_object(Bucket=self.inputs, Key="jobs/triage.yaml", Body=text)
+
+    def object(self, key: str) -> bytes:
+        body: bytes = self.client("s3").get_object(Bucket=self.inputs, Key=key)["Body"].read()
+        return body
+
+    def keys(self) -> list[str]:
+        return [item["Key"] for item in self.client("s3").list_objects_v2(Bucket=self.inputs).get("Contents", [])]
+
+    def start_loop(self, run_id: RunId, number: int = 1) -> str:
+        """Start an execution of a run's loop, and return its ARN."""
+        started = self.client("stepfunctions").start_execution(
+            stateMachineArn=self.machine, name=f"{run_id}-c{number:04d}", input="{}"
+        )
+        arn: str = started["executionArn"]
+        return arn
+
+    def __call__(self, *args: str | Path, **environment: str | None) -> Said:
+        """Run `nightshift` with these arguments."""
+        usual = {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ENDPOINT_URL_CLOUDFORMATION": self.plane.endpoint,
+            "AWS_ENDPOINT_URL_LAMBDA": self.plane.endpoint,
+            "NIGHTSHIFT_STACK": self.name,
+        }
+        result = CliRunner().invoke(app, [str(arg) for arg in args], env=usual | environment, catch_exceptions=False)
+        out, err = ([line.rstrip() for line in text.splitlines()] for text in (result.stdout, result.stderr))
+        return Said(result.exit_code, out, err)

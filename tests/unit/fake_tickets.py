@@ -1,0 +1,27 @@
+"""The ticket table, in memory: for use cases. The adapter has tests of its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nightshift.ports import TicketUpdate
+
+
+@dataclass
+class MemoryTickets:
+    """`ports.Tickets` in memory: strictly newer wins."""
+
+    items: dict[str, dict[str, Any]] = field(default_factory=dict)
+    fail: list[Exception] = field(default_factory=list)
+    """What the next writes raise, after they have written."""
+
+    def write(self, key: str, updates: Sequence[TicketUpdate]) -> tuple[int, int]:
+        written = 0
+        for update in updates:
+            item = self.items.setdefault(update.id, {key: update.id})
+            if item.get("nightshift_order", "") < update.order:
+                item |= {**update.attributes, "nightshift_order": update.order}
+                written += 1
+        if self.fail:
+            raise self.fail.pop(0)
+        return written, len(updates) - written

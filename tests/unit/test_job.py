@@ -1,0 +1,283 @@
+"""Job files: what is accepted, and what a person reads where one is not."""
+
+import json
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from nightshift.errors import BadJob
+from nightshift.input_codes import InputCode
+from nightshift.job import Job, json_schema, parse_job
+from nightshift.job_sections import Batch, Budget, Cache, Input, Limits, Output, Retry, Table
+
+ROOT = Path(__file__).parents[2]
+TODAY = date(2026, 11, 22)
+
+SMALL = """\
+job: triage
+input: {format: jsonl}
+max_tokens: 64
+prompt: "{{ body }}"
+output: {labels: [billing, other]}
+"""
+
+
+def parse(text: str, *, name: str = "triage", today: date | None = TODAY) -> Job:
+    return parse_job(text.encode(), name=name, key="jobs/triage.yaml", today=today)
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(BadJob) as caught:
+        parse(text)
+    return str(caught.value)
+
+
+def with_line(line: str) -> str:
+    return f"{SMALL}{line}\n"
+
+
+def test_a_small_job_has_the_documented_defaults() -> None:
+    assert parse(SMALL) == Job(
+        job="triage",
+        input=Input(format="jsonl", id="id", optional=()),
+        model="claude-haiku-5-5",
+        max_tokens=64,
+        thinking="disabled",
+        system="",
+        prompt="{{ body }}",
+        params={},
+        output=Output(labels=("billing", "other"), carry=(), table=None),
+        cache=Cache(ttl="1h"),
+        batch=Batch(max_rows=10_000, max_bytes=50_000_000),
+        limits=Limits(max_rows=50_000, max_reject_ratio=0.2, max_text_bytes=100_000),
+        retry=Retry(generations=2),
+        schedule="nightly",
+    )
+
+
+def test_every_field_can_be_set() -> None:
+    job = parse("""\
+job: triage
+input: {format: csv, id: row_number, optional: [subject]}
+model: claude-opus-4-6
+max_tokens: 4096
+thinking: {type: enabled, budget_tokens: 2048}
+system: Sort them.
+prompt: "{{ subject }} {{ body }}"
+params: {metadata: {user_id: u}, stop_sequences: [END], output_config: {effort: low}}
+output:
+  schema: {type: object, properties: {a: {type: string}}, required: [a], additionalProperties: false}
+  carry: [created_at]
+  table: {key: id, attribute: answer}
+cache: {ttl: 5m}
+batch: {max_rows: 5, max_bytes: 1000000}
+limits: {max_rows: 9, max_reject_ratio: 1, max_text_bytes: 7}
+retry: {generations: 0}
+schedule: upload
+""")
+    assert job.thinking == Budget(type="enabled", budget_tokens=2048)
+    assert job.output.table == Table(key="id", attribute="answer")
+    assert job.output.json_schema is not None
+    assert (job.variables, job.required) == (frozenset({"subject", "body"}), frozenset({"body"}))
+    assert (job.schedule, job.cache.ttl, job.retry.generations) == ("upload", "5m", 0)
+
+
+def test_table_none_means_no_table() -> None:
+    assert parse(SMALL.replace("other]}", "other], table: none}")).output.table is None
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "temperature: 0",
+            "6: temperature: the API refuses it since version 2026-10-21, at any value: delete the line",
+        ),
+        ("stream: true", "6: stream: a batch cannot stream: delete the line"),
+        ("params: {top_p: 1}", "6: params.top_p: the API refuses it since version 2026-10-21, at any value: delete"),
+        ("params: {max_tokens: 5}", "6: params.max_tokens: `max_tokens` is a field of the job: move the line to"),
+        ("params: {betas: [x]}", "6: params.betas: beta features belong to the batch's header, and this version sends"),
+        ("params: {colour: red}", "6: params.colour: no such key in a Messages request; known here: cache_control, "),
+        ("params: {service_tier: priority}", "6: params.service_tier: must be `auto` or `standard_only`"),
+        ("params: {output_config: {format: {}}}", "6: params.output_config.format: nightshift makes it from `output`"),
+        ("metadata: {user_id: a}", "6: metadata: belongs below `params:`"),
+        ("pilot: {rows: 20}", "6: pilot: not supported by this version: delete it, or wait for the version that keeps"),
+        ("limits: {max_usd: 25.0}", "6: limits.max_usd: not supported by this version"),
+        ("colour: red", "6: colour: no such field: docs/job.schema.json has those there are"),
+        ("schedule: hourly", "6: schedule: Input should be 'nightly' or 'upload'"),
+        ("thinking: off", "6: thinking: Input should be a valid dictionary or instance of Budget"),
+        ("thinking: deep", "6: thinking: Input should be 'disabled', 'adaptive' or 'between_tools'"),
+        ("thinking: {type: enabled, budget_tokens: 2048}", "6: thinking: `claude-haiku-5-5` refuses a thinking budget"),
+        ("model: gpt-5", "6: model: `gpt-5` is not a model's name: those look like claude-haiku-5-5"),
+        ("model: claude-haiku-5.5", "6: model: `claude-haiku-5.5` is not a model's name"),
+        ("model: claude-3-opus-20240229", "6: model: `claude-3-opus-20240229` stops answering on 2026-01-05"),
+        ("batch: {max_rows: 100001}", "6: batch.max_rows: Input should be less than or equal to 100000"),
+        ('batch: {max_rows: "10"}', "6: batch.max_rows: Input should be a valid integer"),
+        ("system: 12", "6: system: must be a text; put it in quotes"),
+        ("max_tokens: 65", "6: `max_tokens` stands here a second time (first on line 3)"),
+        ("limits: {max_rows: 1, max_rows: 2}", "6: `max_rows` stands here a second time (first on line 6)"),
+        ("? [a]\n: b", "6: the key is not a text"),
+        ("yes: 1", "6: the key is not a text: put it in quotes, 'yes'"),
+        ("cache: *name", "6: aliases (*name) are not supported: write the value out"),
+        ("params: [", "7: "),
+        ("params: {metadata: 2026-13-45}", "1: a value that YAML cannot read"),
+        ("system: \x07", "1: not YAML: is there a control character in it?"),
+    ],
+)
+def test_what_a_job_cannot_have_is_refused_with_file_line_and_reason(line: str, message: str) -> None:
+    assert refusal(with_line(line)).startswith(f"jobs/triage.yaml:{message}")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("max_tokens: 64", "max_tokens: 0", "3: max_tokens: Input should be greater than or equal to 1"),
+        ("max_tokens: 64", "max_tokens: 128001", "3: max_tokens: Input should be less than or equal to 128000"),
+        ("max_tokens: 64\n", "", "1: max_tokens: is missing"),
+        ("job: triage", "job: Triage", "1: job: String should match pattern"),
+        ("job: triage", "job: other", "1: job: the file is named triage, so this must be `job: triage`"),
+        ("{format: jsonl}", "{format: xml}", "2: input.format: Input should be 'jsonl' or 'csv'"),
+        ("{format: jsonl}", "{format: csv, optional: [x]}", "2: input.optional.0: the prompt does not use `x`"),
+        ("{{ body }}", "{{ body }", "4: prompt: line 1 of the template: "),
+        ("{{ body }}", "Hello", "4: prompt: uses no column of the input"),
+        ("{{ body }}", "{% include 'x' %}{{ body }}", "4: prompt: include, import and extends are not available"),
+        ("[billing, other]", "[billing]", "5: output.labels: must be at least 2: with one, there is nothing to ask"),
+        ("[billing, other]", "[yes, no]", "5: output.labels.0: must be a text; put it in quotes"),
+        ("[billing, other]", "[Other, other]", "5: output.labels: must be different texts"),
+        ("labels: [billing, other]", "carry: [a]", "5: output: must have exactly one of `labels: […]`, `schema: {…}`"),
+        ("other]}", "other], text: true}", "5: output: must have exactly one of"),
+        ("other]}", "other], table: {key: a, attribute: a}}", "5: output.table: `attribute` must not be the key"),
+        ("other]}", "other], table: {attribute: nightshift_x}}", "5: output.table: `attribute` must not be the key"),
+        ("{labels: [billing, other]}", "{schema: {type: array}}", "5: output.schema: must describe an object"),
+        (
+            "{labels: [billing, other]}",
+            "{schema: {type: object}}",
+            "5: output.schema: structured outputs want `additionalProperties: false` on every object",
+        ),
+    ],
+)
+def test_a_wrong_value_is_refused_with_file_line_and_reason(old: str, new: str, message: str) -> None:
+    assert refusal(SMALL.replace(old, new)).startswith(f"jobs/triage.yaml:{message}")
+
+
+def test_what_structured_outputs_do_not_compile_is_refused_wherever_it_stands() -> None:
+    text = SMALL.replace(
+        "output: {labels: [billing, other]}",
+        """\
+output:
+  schema:
+    type: object
+    additionalProperties: false
+    properties:
+      minimum: {type: string}
+      score:
+        anyOf:
+          - {type: integer, minimum: 1}
+          - {type: "null"}
+      list: {type: array, items: {type: object}}
+""",
+    )
+    assert refusal(text).splitlines() == [
+        (
+            "jobs/triage.yaml:13: output.schema.properties.score.anyOf.0.minimum: structured outputs do not support "
+            "`minimum`: delete it, and say it in a `description`"
+        ),
+        (
+            "jobs/triage.yaml:15: output.schema.properties.list.items: structured outputs want "
+            "`additionalProperties: false` on every object"
+        ),
+    ]
+
+
+def test_all_reasons_are_named_at_once_in_the_order_of_the_file() -> None:
+    text = "job: triage\ntemperature: 1\ninput: {format: xml}\noutput: {text: true}\n"
+    assert [line.split(": ")[0:2] for line in refusal(text).splitlines()] == [
+        ["jobs/triage.yaml:1", "max_tokens"],
+        ["jobs/triage.yaml:1", "prompt"],
+        ["jobs/triage.yaml:2", "temperature"],
+        ["jobs/triage.yaml:3", "input.format"],
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "job", "- job: triage"])
+def test_a_file_that_is_no_mapping_is_refused(text: str) -> None:
+    assert refusal(text) == "jobs/triage.yaml:1: not a mapping (`key: value` lines)"
+
+
+def test_a_file_that_is_not_utf8_is_refused_with_the_line() -> None:
+    with pytest.raises(BadJob, match=r"^jobs/triage\.yaml:6: not UTF-8$"):
+        parse_job(SMALL.encode() + b"system: caf\xe9\n", name="triage", key="jobs/triage.yaml", today=TODAY)
+
+
+def test_a_file_nested_without_end_is_refused() -> None:
+    assert refusal(with_line(f"params: {'[' * 5000}{']' * 5000}")) == "jobs/triage.yaml:6: nested too deeply"
+
+
+def test_a_huge_file_is_refused() -> None:
+    assert refusal(SMALL + "#" * 1_000_000) == "jobs/triage.yaml:1: longer than 1,000,000 bytes"
+
+
+def test_a_refusal_never_repeats_what_the_job_says() -> None:
+    text = SMALL.replace("64", '"a secret"').replace("[billing, other]", "[a secret]")
+    assert "a secret" not in refusal(text)
+
+
+@pytest.mark.parametrize(
+    ("today", "refused"), [(date(2026, 11, 28), False), (date(2026, 11, 29), True), (date(2026, 12, 24), True)]
+)
+def test_a_model_is_refused_from_the_day_before_it_stops_answering(today: date, refused: bool) -> None:  # noqa: FBT001
+    text = with_line("model: claude-sonnet-4-5-20250929")
+    if not refused:
+        assert parse(text, today=today).model == "claude-sonnet-4-5-20250929"
+        return
+    with pytest.raises(BadJob, match="stops answering on 2026-11-30, and a batch may run until tomorrow"):
+        parse(text, today=today)
+
+
+def test_a_job_that_was_accepted_once_is_not_judged_by_the_day_again() -> None:
+    assert parse(with_line("model: claude-3-opus-20240229"), today=None).model == "claude-3-opus-20240229"
+
+
+def test_a_model_that_was_never_heard_of_may_be_a_new_one() -> None:
+    assert parse(with_line("model: claude-sonnet-6-1")).model == "claude-sonnet-6-1"
+
+
+def test_a_budget_must_leave_room_for_the_answer() -> None:
+    lines = "model: claude-haiku-4-5\nthinking: {type: enabled, budget_tokens: 1024}"
+    assert refusal(with_line(lines)) == (
+        "jobs/triage.yaml:7: thinking: the budget must be below max_tokens, which it is part of"
+    )
+
+
+def test_the_published_schema_is_current() -> None:
+    published = json.loads((ROOT / "docs" / "job.schema.json").read_text())
+    assert published == json_schema(), "run `python -m nightshift.job > docs/job.schema.json`"
+
+
+def test_the_published_schema_describes_every_field() -> None:
+    schema = json_schema()
+    silent = [
+        f"{name}.{field}"
+        for name, model in {"Job": schema, **schema["$defs"]}.items()
+        for field, about in model.get("properties", {}).items()
+        if "description" not in about and "$ref" not in about and "const" not in about
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "jobs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_sample_job_is_accepted(path: Path) -> None:
+    job = parse_job(path.read_bytes(), name=path.stem, key=f"jobs/{path.name}", today=TODAY)
+    assert job.output.table is not None
+
+
+def test_the_banking_job_knows_77_intents() -> None:
+    path = ROOT / "jobs" / "banking-intents.yaml"
+    job = parse_job(path.read_bytes(), name=path.stem, key=path.name, today=TODAY)
+    assert len(job.output.labels or ()) == 77
+    assert job.variables == {"text"}
+
+
+def test_every_code_has_a_sentence_of_help() -> None:
+    assert [code for code in InputCode if not (code.help.endswith(".") and code.help[0].isupper())] == []
