@@ -59,7 +59,7 @@ local: .venvs/desk/.made .venvs/runtime/.made ## Keep the local cloud running, u
 ## ---------------------------------------------------------------- test
 
 .PHONY: test
-test: test-unit test-contract test-desk test-integration ## Run all tests
+test: test-unit test-contract test-desk test-batches-api test-integration ## Run all tests
 
 .PHONY: test-unit
 test-unit: .venvs/product/.made .venvs/desk/.made # the core with fakes, the adapters with a local AWS
@@ -69,13 +69,21 @@ test-unit: .venvs/product/.made .venvs/desk/.made # the core with fakes, the ada
 test-contract: .venvs/product/.made .venvs/desk/.made # template, handlers, settings, state machine and events agree
 	@$(PRODUCT) -m pytest $(PYTEST_OPTIONS) tests/contract
 
+.PHONY: test-batches-api
+test-batches-api: .venvs/product/.made .venvs/desk/.made # the local Batches API, as the real SDK sees it
+	@$(PRODUCT) -m pytest $(PYTEST_OPTIONS) tests/batches_api
+
 .PHONY: test-desk
-test-desk: .venvs/desk/.made .venvs/runtime/.made # the local cloud and the local Batches API themselves
+test-desk: .venvs/desk/.made .venvs/runtime/.made # the local cloud itself
 	@$(DESK) -m pytest $(PYTEST_OPTIONS) tests/desk
 
 .PHONY: test-integration
 test-integration: .venvs/product/.made .venvs/desk/.made .venvs/runtime/.made .venvs/sam/.made # upload to tickets
 	@$(PRODUCT) -m pytest $(PYTEST_OPTIONS) tests/integration
+
+.PHONY: test-long
+test-long: .venvs/product/.made .venvs/desk/.made .venvs/runtime/.made ## Run the nights of 1,600 turns and of 100,000 rows
+	@$(PRODUCT) -m pytest $(PYTEST_OPTIONS) tests/long
 
 ## ---------------------------------------------------------------- check
 
@@ -92,7 +100,7 @@ lint: .venvs/product/.made
 
 .PHONY: types
 types: .venvs/product/.made .venvs/desk/.made
-	@$(PRODUCT) -m mypy layers/nightshift functions cli tests/conftest.py tests/unit tests/contract tests/integration
+	@$(PRODUCT) -m mypy layers/nightshift functions cli tests/conftest.py tests/unit tests/contract tests/batches_api tests/integration tests/long
 	@$(DESK) -m mypy local checks tests/desk tests/moto_server.py
 
 .PHONY: requirements-check
@@ -150,9 +158,10 @@ define make-venv
 @$(UV) pip sync --quiet --require-hashes --python $(@D)/bin/python $<
 endef
 
-.venvs/product/.made: requirements/product.txt layers/nightshift/pyproject.toml | .venvs/uv/.made
+.venvs/product/.made: requirements/product.txt layers/nightshift/pyproject.toml cli/pyproject.toml | .venvs/uv/.made
 	$(make-venv)
-	@$(UV) pip install --quiet --no-deps --offline --python $(@D)/bin/python --editable layers/nightshift
+	@$(UV) pip install --quiet --no-deps --offline --python $(@D)/bin/python \
+	    --editable layers/nightshift --editable cli
 	@touch $@
 
 .venvs/%/.made: requirements/%.txt | .venvs/uv/.made

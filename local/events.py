@@ -68,7 +68,8 @@ class EventBridge:
 
         def uploaded(account_id: str, bucket: Any, event_name: str, key: Any) -> None:
             del account_id  # one account
-            self.publish(self._object_event(bucket, event_name, key))
+            if "Tagging" not in event_name:  # moto sends one for every upload, tagged or not
+                self.publish(self._object_event(bucket, event_name, key))
 
         def send_to_targets(rule: Rule, original_event: Any, transform_input: bool = True) -> None:  # noqa: FBT001, FBT002
             if rule.state != "ENABLED" or not rule.event_pattern.matches_event(original_event):
@@ -143,7 +144,8 @@ class EventBridge:
         }
         if bucket.is_versioned:
             found["version-id"] = key.version_id
-        self._feed.add("object.created", bucket=bucket.name, key=key.name, size=key.size)
+        detail_type = notifications._detail_type(event_name)  # noqa: SLF001, a seam
+        self._feed.add(detail_type.lower().replace(" ", "."), bucket=bucket.name, key=key.name, size=key.size)
         detail = {
             "version": "0",
             "bucket": {"name": bucket.name},
@@ -156,7 +158,7 @@ class EventBridge:
         return {
             "version": "0",
             "id": str(uuid.uuid4()),
-            "detail-type": notifications._detail_type(event_name),  # noqa: SLF001, a seam
+            "detail-type": detail_type,
             "source": "aws.s3",
             "account": ACCOUNT,
             "time": _iso(self._clock.now()),

@@ -1,7 +1,7 @@
 """`make demo [JOB=…] [INPUT=…] [OUT=…]`: watch a job's night on this machine, in minutes.
 
-The template, the state machine and the handlers are those that are deployed; AWS is a local server, and the answers come
-from a stand-in for a model behind a local Message Batches API (local/batches_api/model.py says what it does).
+The template, the state machine and the handlers are those that are deployed; AWS is a local server, and the answers
+come from a stand-in for a model behind a local Message Batches API (local/batches_api/model.py says what it does).
 
 Exit status: 0 the run is done and every row is in exactly one file · 1 it failed, or the rows do not add up ·
 2 the command line · 3 the run is held, and says why.
@@ -10,15 +10,17 @@ Exit status: 0 the run is done and every row is in exactly one file · 1 it fail
 import argparse
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
-from local.running import CloudDidNotStartError, Item, RunningCloud, running_cloud
+from rich.console import Console
+from rich.table import Table
+
 from local.demo.display import Display
 from local.demo.harvest import Harvest, harvest
 from local.demo.story import Story
-from rich.console import Console
-from rich.table import Table
+from local.running import CloudDidNotStartError, Item, RunningCloud, running_cloud
 
 TICK_SECONDS = 0.2
 SILENCE_SECONDS = 300
@@ -49,7 +51,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--job", type=_file, default=Path("jobs/ticket-triage.yaml"), help="a job file")
     parser.add_argument("--input", type=_file, default=Path("samples/tickets.jsonl"), help="what to run it over")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the answers")
-    parser.add_argument("--dynamodb", choices=["moto", "local"], default="moto", help="local: AWS's engine, for large runs")
+    parser.add_argument("--dynamodb", choices=["moto", "local"], default="moto", help="local: for large runs")
     return parser.parse_args()
 
 
@@ -86,7 +88,7 @@ def _night(cloud: RunningCloud, options: argparse.Namespace, console: Console) -
 
 
 def _job(path: Path) -> tuple[str, bool]:
-    """Return the job's name and whether it waits for the night; a file that cannot be read is nightshift's to refuse."""
+    """Return the job's name, and whether it waits for the night; a bad file is nightshift's to refuse."""
     try:
         job = yaml.safe_load(path.read_text())
         return str(job["job"]), job.get("schedule") == "nightly"
@@ -158,9 +160,22 @@ def _summary(console: Console, run_id: str, got: Harvest, cloud: RunningCloud) -
     for name in ("output", "failed", "rejects", "tickets"):
         console.print(f"  {got.folder / name}.jsonl  {got.lines[name]:,} lines")
     console.print(f"  {got.folder / 'report.json'}")
+    for line in _functions(cloud):
+        console.print(line)
     if got.complete:
         console.print("every row is in exactly one file, once", style="green")
     console.print("The answers are a stand-in's, not Claude's: local/batches_api/model.py says how it makes them.")
+
+
+def _functions(cloud: RunningCloud) -> Iterator[str]:
+    """Say what each function needed: on AWS, memory is what its seconds are billed by."""
+    calls: dict[str, list[Item]] = {}
+    for call in cloud.ask("calls"):
+        calls.setdefault(call["function"], []).append(call)
+    for function, made in calls.items():
+        most, allowed = max(call["memory_mb"] for call in made), made[0]["configured_mb"]
+        seconds = sum(call["ms"] for call in made) / 1000
+        yield f"  {function}: {len(made)} invocations, {seconds:.1f} s, at most {most} of {allowed:,} MB"
 
 
 def _table(cloud: RunningCloud) -> str:

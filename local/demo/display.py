@@ -4,13 +4,14 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from local.demo.story import Story
 from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+
+from local.demo.story import Story
 
 LINES = 14
 """Lines of the story that stay in sight; all of them are on the terminal when the night is over."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from local.deploy import Asked, Made, Maker, only
 from local.resources.clients import Clients, without_tls_only
-from local.wire import Json
+from local.wire import ACCOUNT, REGION, Json
 
 LIFECYCLE_ACTIONS = ("NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload", "Transitions")
 
@@ -43,7 +43,8 @@ class Storage:
         if expiry:
             dynamodb.update_time_to_live(TableName=name, TimeToLiveSpecification=expiry)
         self.hash_keys[name] = next(key["AttributeName"] for key in shape["KeySchema"] if key["KeyType"] == "HASH")
-        return Made(name, {"Arn": table["TableArn"], "StreamArn": table.get("LatestStreamArn")})
+        arn = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}"  # DynamoDB Local has its own idea of it
+        return Made(name, {"Arn": arn, "StreamArn": table.get("LatestStreamArn")})
 
     def _bucket(self, asked: Asked) -> Made:
         s3, properties = self._clients("s3"), asked.properties

@@ -6,9 +6,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPResponse
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -26,28 +26,30 @@ class RunningCloud:
 
     process: subprocess.Popen[str]
     said: dict[str, Any]
+    clients: dict[str, Any] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:
-        return boto3.client(
-            service,
-            endpoint_url=self.said["endpoint"],
-            region_name=self.said["region"],
-            aws_access_key_id="nobody",
-            aws_secret_access_key="nobody",
-        )
+        if service not in self.clients:
+            self.clients[service] = boto3.client(
+                service,
+                endpoint_url=self.said["endpoint"],
+                region_name=self.said["region"],
+                aws_access_key_id="nobody",
+                aws_secret_access_key="nobody",
+            )
+        return self.clients[service]
 
     def get(self, name: str) -> Any:
-        return json.load(self.http("GET", name))
-
-    def http(self, method: str, name: str, body: str | None = None) -> HTTPResponse:
-        connection = HTTPConnection(self.said["endpoint"].removeprefix("http://"))
-        connection.request(method, f"/_local/{name}", body, {"Connection": "close"})
-        return connection.getresponse()
+        return json.loads(self.ask("GET", name)[1])
 
     def post(self, name: str, body: Any = None) -> int:
-        answer = self.http("POST", name, json.dumps(body))
-        answer.read()
-        return answer.status
+        return self.ask("POST", name, json.dumps(body))[0]
+
+    def ask(self, method: str, name: str, body: str | None = None) -> tuple[int, bytes]:
+        with closing(HTTPConnection(self.said["endpoint"].removeprefix("http://"))) as connection:
+            connection.request(method, f"/_local/{name}", body)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
 
     def resource(self, logical_id: str) -> str:
         found: str = self.said["resources"][logical_id]
@@ -104,7 +106,10 @@ def started(scratch: Path, *arguments: str) -> Iterator[RunningCloud]:
         assert process.stdout
         line = process.stdout.readline()
         assert line, "the cloud did not start; its reason is on standard error"
-        yield RunningCloud(process, json.loads(line))
+        cloud = RunningCloud(process, json.loads(line))
+        yield cloud
+        for client in cloud.clients.values():
+            client.close()
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The local cloud: a small application deployed on it, seen from outside."""
 
+import base64
 import json
 import time
 from collections.abc import Iterator
@@ -222,6 +223,44 @@ def test_the_feed_tells_what_happened_in_order(cloud: RunningCloud) -> None:
     ]
     assert told[3]["data"] == {"execution": "fed", "seconds": 600}
     assert told[-1]["data"]["status"] == "SUCCEEDED"
+
+
+# ---------------------------------------------------------------- Lambda's own API
+
+
+def invoke(cloud: RunningCloud, event: Any, **more: Any) -> Any:
+    payload = json.dumps(event).encode()
+    return cloud.client("lambda").invoke(FunctionName=cloud.resource("WorkerFunction"), Payload=payload, **more)
+
+
+def test_a_caller_of_lambda_gets_the_answer(cloud: RunningCloud) -> None:
+    answer = invoke(cloud, {"do": "each", "item": 21})
+
+    assert answer["StatusCode"] == 200
+    assert json.load(answer["Payload"])["item"] == 42
+    assert "FunctionError" not in answer
+
+
+def test_a_caller_of_lambda_gets_the_error_and_the_log(cloud: RunningCloud) -> None:
+    answer = invoke(cloud, {"do": "look", "state": {"plan": [["break", "for a reason"]]}}, LogType="Tail")
+
+    assert answer["FunctionError"] == "Unhandled"
+    assert json.load(answer["Payload"])["errorMessage"] == "for a reason"
+    assert b"for a reason" in base64.b64decode(answer["LogResult"])
+
+
+def test_a_caller_of_lambda_need_not_wait(cloud: RunningCloud) -> None:
+    before = len(cloud.get("calls"))
+
+    assert invoke(cloud, {"do": "each", "item": 1}, InvocationType="Event")["StatusCode"] == 202
+    assert until(lambda: cloud.get("calls")[before:])[0]["error"] is None
+
+
+def test_a_function_that_is_not_there_is_not_found(cloud: RunningCloud) -> None:
+    client = cloud.client("lambda")
+
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.invoke(FunctionName="nobody")
 
 
 # ---------------------------------------------------------------- rights

@@ -44,7 +44,9 @@ class Night:
 
     def rows(self, count: int, prefix: str = "r") -> list[Item]:
         """Make rows whose texts no other test has."""
-        return [{"id": f"{self.name}-{prefix}{n}", "body": f"{self.name} {prefix}{n}: my invoice"} for n in range(count)]
+        return [
+            {"id": f"{self.name}-{prefix}{n}", "body": f"{self.name} {prefix}{n}: my invoice"} for n in range(count)
+        ]
 
     def upload(self, rows: Sequence[Any], file: str = "a.jsonl") -> None:
         lines = [row if isinstance(row, bytes) else json.dumps(row).encode() for row in rows]

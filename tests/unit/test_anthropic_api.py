@@ -92,7 +92,7 @@ def server() -> Iterator[Server]:
             script.seen.append((self.command, self.path, headers, body))
             (script.answers.pop(0) if len(script.answers) > 1 else script.answers[0])(self)
 
-        do_GET = do_POST = answer  # noqa: N815 - the names that http.server looks for
+        do_GET = do_POST = answer
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
@@ -197,7 +197,7 @@ def test_a_429_says_how_long_to_wait_within_reason(server: Server) -> None:
 
 def test_a_server_that_never_answers_is_ambiguous_after_one_post(server: Server) -> None:
     silence = threading.Event()
-    server.answers = [lambda _: silence.wait(2) and None]  # type: ignore[list-item, func-returns-value]
+    server.answers = [lambda _: silence.wait(2) and None]  # type: ignore[list-item]
 
     with pytest.raises(Ambiguous, match="ReadTimeout"):
         api(server.url).create(Body(), timeout=0.3)

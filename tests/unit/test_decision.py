@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -115,7 +116,7 @@ def test_a_wait_ends_when_the_next_thing_is_due() -> None:
         ({"none_seen_at": START + 40 * MINUTE, "retry_at": START + 50 * MINUTE}, 50),
     ],
 )
-def test_an_unknown_create_is_settled_after_the_grace_of_its_kind(changes: dict[str, object], minutes: int) -> None:
+def test_an_unknown_create_is_settled_after_the_grace_of_its_kind(changes: dict[str, Any], minutes: int) -> None:
     assert settles_at(intent(**changes)) == START + minutes * MINUTE
 
 

@@ -13,7 +13,7 @@ import anthropic
 import httpx2
 import pytest
 
-from tests.desk.batches_api import MODEL, Desk, Server, params, requests, serve, start, structured
+from tests.batches_api.server import MODEL, Desk, Server, params, requests, serve, start, structured
 
 BATCHES = "/v1/messages/batches"
 

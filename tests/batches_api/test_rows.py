@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.desk.batches_api import MODEL, Desk, Server, params, serve, structured
+from tests.batches_api.server import MODEL, Desk, Server, params, serve, structured
 
 
 @pytest.fixture(scope="module")

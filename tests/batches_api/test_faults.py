@@ -9,7 +9,7 @@ import anthropic
 import httpx2
 import pytest
 
-from tests.desk.batches_api import MODEL, Desk, Server, params, requests, serve, structured
+from tests.batches_api.server import MODEL, Desk, Server, params, requests, serve, structured
 
 OUTCOMES: dict[str, dict[str, Any]] = {
     "overloaded": {"type": "overloaded_error", "message": "Overloaded"},

@@ -1,0 +1,98 @@
+"""The command line against the local cloud, as a person uses it: from a job file to tickets."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from nightshift_cli import stack as stacks
+from nightshift_cli.app import app
+from nightshift_cli.exits import Exit
+from typer.testing import CliRunner
+
+from local.running import Item, RunningCloud
+from tests.integration.conftest import JOB, Night
+
+type Command = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def nightshift(cloud: RunningCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """`nightshift … --local`, which returns status and stdout."""
+    monkeypatch.setattr(stacks, "LOCAL_FILE", file := tmp_path / "local.json")
+    file.write_text(json.dumps({"endpoint": cloud.endpoint, "region": cloud.region, "outputs": cloud.outputs}))
+
+    def run(*args: str | Path) -> tuple[int, str]:
+        result = CliRunner().invoke(app, [*map(str, args), "--local"], catch_exceptions=False)
+        return result.exit_code, result.stdout
+
+    return run
+
+
+def test_a_person_puts_a_job_submits_a_file_and_sees_the_run_through(
+    nightshift: Command, night: Night, tmp_path: Path
+) -> None:
+    (job := tmp_path / f"{night.name}.yaml").write_text(JOB.format(name=night.name, more="schedule: upload"))
+    file = write(tmp_path / "a.jsonl", night)
+
+    assert nightshift("job", "put", job)[0] == Exit.DONE
+    status, printed = nightshift("submit", file, "--job", night.name)
+    run_id = printed.strip()
+    night.settle()
+
+    assert status == Exit.DONE
+    seen = show(nightshift, run_id)
+    assert (seen["state"], seen["rows"], seen["answered"], seen["ways_out"]) == ("done", 5, 5, [])
+    assert seen["execution"] == {"name": f"{run_id}-c0001", "status": "SUCCEEDED"}
+    assert [chunk["state"] for chunk in seen["chunks"]] == ["COLLECTED"]
+    assert run_id in nightshift("runs")[1]
+
+
+def test_the_same_rows_again_are_held_until_a_person_approves(
+    nightshift: Command, night: Night, tmp_path: Path
+) -> None:
+    night.job()
+    file = write(tmp_path / "a.jsonl", night)
+    nightshift("submit", file, "--job", night.name)
+    night.settle()
+
+    _, printed = nightshift("submit", file, "--job", night.name)
+    again = printed.strip()
+    night.settle(2)
+    held, page = nightshift("show", again)
+    resumed, _ = nightshift("resume", again, "--approve")
+    night.settle(2)
+
+    assert held == Exit.HELD
+    assert f"→ nightshift resume {again} --local --approve" in page
+    assert resumed == Exit.DONE
+    seen = show(nightshift, again)
+    assert (seen["state"], seen["answered"], seen["run"]["approved"]) == ("done", 5, ["SAME_ROWS"])
+
+
+def test_a_run_that_is_held_by_hand_stays_where_it_is_until_it_is_resumed(
+    nightshift: Command, night: Night, tmp_path: Path
+) -> None:
+    night.job()
+    night.fault("create", "status:429", error_type="rate_limit_error", message="later", retry_after=60)
+    _, printed = nightshift("submit", write(tmp_path / "a.jsonl", night), "--job", night.name)
+    run_id = printed.strip()
+
+    assert nightshift("hold", run_id, "--reason", "wrong file")[0] == Exit.DONE
+    night.settle()
+    held = show(nightshift, run_id)
+    assert (held["hold"]["code"], held["hold"]["reason"], held["answered"]) == ("BY_HAND", "wrong file", 0)
+    night.cloud.api("faults", "DELETE")
+    nightshift("resume", run_id)
+    night.settle()
+    assert show(nightshift, run_id)["state"] == "done"
+
+
+def write(path: Path, night: Night) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in night.rows(5)))
+    return path
+
+
+def show(nightshift: Command, run_id: str) -> Item:
+    record: Item = json.loads(nightshift("show", run_id, "--json")[1])
+    return record
