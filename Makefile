@@ -53,8 +53,8 @@ demo: .venvs/desk/.made .venvs/runtime/.made ## Run a job on this machine: JOB=,
 	    $${DYNAMODB:+--dynamodb "$$DYNAMODB"}
 
 .PHONY: local
-local: .venvs/desk/.made .venvs/runtime/.made ## Keep the local cloud running, until Ctrl-C
-	@$(DESK) -m local $${DYNAMODB:+--dynamodb "$$DYNAMODB"}
+local: .venvs/product/.made .venvs/desk/.made .venvs/runtime/.made ## Keep the local cloud running, until Ctrl-C
+	@$(DESK) -m local --announce .cache/local.json $${DYNAMODB:+--dynamodb "$$DYNAMODB"}
 
 ## ---------------------------------------------------------------- test
 

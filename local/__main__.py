@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -35,14 +36,39 @@ def main() -> int:
         signal.signal(number, _stop)
     threading.Thread(target=_watch_input, daemon=True).start()
     try:
-        print(json.dumps(cloud.start()), flush=True)
+        facts = cloud.start()
+        if options.announce:
+            announce(facts, options.announce)
+        else:
+            print(json.dumps(facts), flush=True)
         threading.Event().wait()
     except LocalError as error:
         print(f"local: {error}", file=sys.stderr)
         return 1
     finally:
+        if options.announce:
+            options.announce.unlink(missing_ok=True)
         cloud.stop()
     return 0
+
+
+def announce(facts: Mapping[str, object], file: Path) -> None:
+    """Tell a person how to reach the cloud, and the `nightshift` command where it is."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    new = file.with_suffix(".new")
+    new.write_text(json.dumps(facts))
+    new.replace(file)  # whole or not at all: a command may be reading
+    keys = "AWS_ACCESS_KEY_ID=desk AWS_SECRET_ACCESS_KEY=desk"
+    print(
+        f"The local cloud is at {facts['endpoint']} ({facts['region']}), its Message Batches API at "
+        f"{facts['batches_api']}.\nIn another terminal, in this folder:\n\n"
+        "  .venvs/product/bin/nightshift job put jobs/ticket-triage.yaml --local\n"
+        "  .venvs/product/bin/nightshift submit samples/tickets.jsonl --job ticket-triage --local\n"
+        "  .venvs/product/bin/nightshift runs --local\n\n"
+        f"Any AWS client can look, too: {keys} aws --endpoint-url {facts['endpoint']} s3 ls\n"
+        "Ctrl-C ends it, and with it all that is in it.",
+        flush=True,
+    )
 
 
 def _arguments() -> argparse.Namespace:
@@ -53,6 +79,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--dynamodb", choices=["moto", "local"], default="moto", help="local: AWS's engine, for large runs"
     )
+    parser.add_argument("--announce", type=Path, help="say it to a person instead, and keep the JSON line in this file")
     parser.add_argument("--enforce-iam", action="store_true", help="refuse what AWS would, instead of reporting it")
     return parser.parse_args()
 

@@ -15,9 +15,9 @@ from local.async_invoke import AsyncInvoker
 from local.children import Child, start_batches_api, start_dynamodb_local
 from local.clock import VirtualClock
 from local.deploy import Deployed, Stack
-from local.environment import Host
 from local.events import EventBridge
 from local.feed import Feed
+from local.function_config import Host
 from local.http_server import Server
 from local.iam import Access
 from local.lambda_plane import LambdaPlane, access_key_id, default_python

@@ -9,61 +9,18 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+from local.function_config import FunctionConfig, Host, variables
 from local.runtime_api import Invocation, RuntimeApi
-from local.wire import ACCOUNT, REGION
 
 INIT_SECONDS = 10.0
 """Lambda's limit for initialisation; what goes beyond it counts against the function's own time-out."""
 
-STARTUP = Path(__file__).parent / "runtime"
-"""Holds sitecustomize.py, which every runtime process executes first."""
-
 LAST_WORDS = 1.0
 """Real seconds for the output of a process that has died to arrive."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FunctionConfig:
-    """A Lambda function as the template describes it."""
-
-    logical_id: str
-    name: str
-    handler: str
-    code: Path
-    layers: Sequence[Path]
-    """Directories laid out as /opt is, in the order of the template."""
-    variables: Mapping[str, str]
-    timeout: int
-    """Seconds, real."""
-    memory: int
-    """MB. Recorded against the peak of each invocation, not enforced: an address space limit is not memory."""
-    role: str
-    json_logs: bool = False
-    log_level: str = "INFO"
-
-    @property
-    def arn(self) -> str:
-        """The function's ARN."""
-        return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{self.name}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
-    """What every runtime process of this cloud shares."""
-
-    python: Path
-    """The interpreter with awslambdaric and boto3: what the managed runtime offers, and nothing else."""
-    work: Path
-    """Where temporary files go; the cloud removes it."""
-    clock: Path
-    tether: int
-    """Read end of a pipe that closes when the cloud is gone."""
-    variables: Mapping[str, str] = field(default_factory=dict)
-    """Given to every function: where AWS is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +101,7 @@ class Environment:
         return subprocess.Popen(
             [host.python, "-m", "awslambdaric", self.config.handler],
             cwd=self.config.code,
-            env=_variables(self.config, host, self._api.address, key_id, scratch),
+            env=variables(self.config, host, self._api.address, key_id, scratch),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -204,42 +161,6 @@ class Environment:
         except OSError:
             return 0
         return next((int(line.split()[1]) // 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0)
-
-
-def _variables(config: FunctionConfig, host: Host, api: str, key_id: str, scratch: Path) -> dict[str, str]:
-    """Build the environment from nothing: what Lambda sets, the desk's few, the function's own last."""
-    layers = [layer / part for layer in config.layers for part in ("python/lib/python3.13/site-packages", "python")]
-    path = [STARTUP, config.code, *(part for part in layers if part.exists())]
-    lambdas = {
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
-        "LANG": "en_US.UTF-8",
-        "TZ": ":UTC",
-        "LAMBDA_TASK_ROOT": str(config.code),
-        "_HANDLER": config.handler,
-        "PYTHONPATH": os.pathsep.join(map(str, path)),
-        "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
-        "AWS_LAMBDA_RUNTIME_API": api,
-        "AWS_LAMBDA_FUNCTION_NAME": config.name,
-        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
-        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(config.memory),
-        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{config.name}",
-        "AWS_LAMBDA_LOG_STREAM_NAME": f"[$LATEST]{secrets.token_hex(16)}",
-        "AWS_REGION": REGION,
-        "AWS_DEFAULT_REGION": REGION,  # boto3 reads only this one
-        "AWS_ACCESS_KEY_ID": key_id,
-        "AWS_SECRET_ACCESS_KEY": "local",
-        "AWS_SESSION_TOKEN": "local",
-    }
-    if config.json_logs:
-        lambdas |= {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": config.log_level}
-    desk = {
-        "NIGHTSHIFT_CLOCK": str(host.clock),
-        "NIGHTSHIFT_TETHER": str(host.tether),
-        "TMPDIR": str(scratch),  # Lambda's /tmp belongs to one environment
-        "PYTHONDONTWRITEBYTECODE": "1",  # /var/task and /opt are read-only
-    }
-    return lambdas | desk | dict(host.variables) | dict(config.variables)
 
 
 def _exit_error(request_id: str, code: int) -> bytes:

@@ -135,26 +135,8 @@ class EventBridge:
 
     def _object_event(self, bucket: Any, event_name: str, key: Any) -> Json:
         """What S3 sends to EventBridge; moto's own lacks the request's reason, its moment and a sequence."""
-        kind = event_name.rsplit(":", maxsplit=1)[-1]
-        found: Json = {
-            "key": key.name,
-            "size": key.size,
-            "etag": key.etag.strip('"'),
-            "sequencer": f"{next(self._sequence):016X}",
-        }
-        if bucket.is_versioned:
-            found["version-id"] = key.version_id
         detail_type = notifications._detail_type(event_name)  # noqa: SLF001, a seam
         self._feed.add(detail_type.lower().replace(" ", "."), bucket=bucket.name, key=key.name, size=key.size)
-        detail = {
-            "version": "0",
-            "bucket": {"name": bucket.name},
-            "object": found,
-            "request-id": uuid.uuid4().hex[:16].upper(),
-            "requester": ACCOUNT,
-            "source-ip-address": "127.0.0.1",
-            "reason": REASONS.get(kind, kind),
-        }
         return {
             "version": "0",
             "id": str(uuid.uuid4()),
@@ -164,7 +146,24 @@ class EventBridge:
             "time": _iso(self._clock.now()),
             "region": REGION,
             "resources": [bucket.arn],
-            "detail": detail,
+            "detail": self._object_detail(bucket, event_name.rsplit(":", maxsplit=1)[-1], key),
+        }
+
+    def _object_detail(self, bucket: Any, kind: str, key: Any) -> Json:
+        found = {
+            "key": key.name,
+            "size": key.size,
+            "etag": key.etag.strip('"'),
+            "sequencer": f"{next(self._sequence):016X}",
+        }
+        return {
+            "version": "0",
+            "bucket": {"name": bucket.name},
+            "object": found | ({"version-id": key.version_id} if bucket.is_versioned else {}),
+            "request-id": uuid.uuid4().hex[:16].upper(),
+            "requester": ACCOUNT,
+            "source-ip-address": "127.0.0.1",
+            "reason": REASONS.get(kind, kind),
         }
 
     @staticmethod

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from local.clock import VirtualClock
-from local.environment import Environment, FunctionConfig, Host, Outcome
+from local.environment import Environment, Outcome
 from local.feed import Feed
+from local.function_config import FunctionConfig, Host
 from local.wire import Json
 
 CONCURRENCY = 10

@@ -11,7 +11,7 @@ from pathlib import Path
 from local import layers
 from local.async_invoke import AsyncInvoker, AsyncSettings
 from local.deploy import Asked, Made, Maker, only
-from local.environment import FunctionConfig
+from local.function_config import FunctionConfig
 from local.iam import Access
 from local.lambda_plane import LambdaPlane
 from local.resources.clients import Clients

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from local import layers
+from local import layers, seams
 from local.deploy import Asked, Made, Stack
 from local.resources.compute import substituted
 from local.template import Template, TemplateError, read
@@ -166,3 +166,12 @@ def test_a_built_layer_is_used_as_it_is(tmp_path: Path) -> None:
 def test_a_directory_that_is_no_layer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LocalError, match=r"no python/, no requirements.txt and no package"):
         layers.directory(tmp_path, "x86_64")
+
+
+# ---------------------------------------------------------------- moto
+
+
+def test_another_moto_is_refused_by_the_names_of_what_differs() -> None:
+    with pytest.raises(LocalError, match=r"json\.loads takes \('s', .*; json\.gone is gone"):
+        seams.check([seams.Seam("json", "loads", ("s",)), seams.Seam("json", "gone", None)])
+    seams.check([seams.Seam("json", "loads", None)])
