@@ -5,12 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from nightshift_cli import stack as stacks
-from nightshift_cli.app import app
-from nightshift_cli.exits import Exit
 from typer.testing import CliRunner
 
 from local.running import Item, RunningCloud
+from nightshift_cli import stack as stacks
+from nightshift_cli.app import app
+from nightshift_cli.exits import Exit
 from tests.integration.conftest import JOB, Night
 
 type Command = Callable[..., tuple[int, str]]

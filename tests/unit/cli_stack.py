@@ -13,11 +13,11 @@ from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
 import boto3
-from nightshift_cli.app import app
 from typer.testing import CliRunner
 
 from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.model import RunId
+from nightshift_cli.app import app
 
 JOB = b"""\
 job: triage

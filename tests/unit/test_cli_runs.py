@@ -7,10 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from nightshift_cli import stack as stacks
-from nightshift_cli.exits import Exit
-from nightshift_cli.mending import WAYS_OUT
-from nightshift_cli.stack import OUTPUTS
 
 from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.model import (
@@ -25,6 +21,10 @@ from nightshift.model import (
     RunId,
     Tally,
 )
+from nightshift_cli import stack as stacks
+from nightshift_cli.exits import Exit
+from nightshift_cli.mending import WAYS_OUT
+from nightshift_cli.stack import OUTPUTS
 from tests.unit.cli_stack import JOB, CliStack, Said, serving
 from tests.unit.conftest import START
 from tests.unit.made import RUN, batch, chunk, input_ref, intent, run

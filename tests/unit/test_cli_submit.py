@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nightshift_cli.exits import Exit
 
 from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.adapters.s3 import S3Inputs
 from nightshift.intake import Intake, Opened, run_id_for
 from nightshift.model import HoldCode, RunId
 from nightshift.trigger import ByHand, Uploaded, parse
+from nightshift_cli.exits import Exit
 from tests.unit.cli_stack import JOB, CliStack, Said, serving
 
 NIGHTLY = JOB.replace(b"schedule: upload", b"schedule: nightly")
