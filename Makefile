@@ -30,7 +30,8 @@ export __SAM_CLI_APP_DIR := $(CURDIR)/.aws-sam/cli
 export UV_PYTHON_DOWNLOADS := never
 # … and trusts whom the machine trusts, as pip does: a company's proxy has a certificate of its own.
 export UV_SYSTEM_CERTS := true
-unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
+# Compiled once, imported often: half the start of everything here is otherwise compiling moto and the SDK.
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 UV := .venvs/uv/bin/uv
 PRODUCT := .venvs/product/bin/python
@@ -63,7 +64,7 @@ test: test-unit test-contract test-desk test-batches-api test-integration ## Run
 
 .PHONY: test-unit
 test-unit: .venvs/product/.made .venvs/desk/.made # the core with fakes, the adapters with a local AWS
-	@$(PRODUCT) -m pytest $(PYTEST_OPTIONS) tests/unit
+	@$(PRODUCT) -m pytest $(PYTEST_OPTIONS) -n 2 tests/unit
 
 .PHONY: test-contract
 test-contract: .venvs/product/.made .venvs/desk/.made # template, handlers, settings, state machine and events agree
@@ -79,7 +80,7 @@ test-desk: .venvs/desk/.made .venvs/runtime/.made # the local cloud itself
 
 .PHONY: test-integration
 test-integration: .venvs/product/.made .venvs/desk/.made .venvs/runtime/.made .venvs/sam/.made # upload to tickets
-	@$(PRODUCT) -m pytest $(PYTEST_OPTIONS) tests/integration
+	@$(PRODUCT) -m pytest $(PYTEST_OPTIONS) -n 2 tests/integration
 
 .PHONY: test-long
 test-long: .venvs/product/.made .venvs/desk/.made .venvs/runtime/.made ## Run the nights of 1,600 turns and of 100,000 rows
@@ -155,8 +156,11 @@ venvs: .venvs/product/.made .venvs/desk/.made .venvs/runtime/.made .venvs/sam/.m
 define make-venv
 @echo "making $(@D)"
 @$(UV) venv --quiet --allow-existing --python .venvs/uv/bin/python $(@D)
-@$(UV) pip sync --quiet --require-hashes --python $(@D)/bin/python $<
+@$(UV) pip sync --quiet --require-hashes $(COMPILE) --python $(@D)/bin/python $<
 endef
+
+# The runtime's libraries are read-only on AWS, and compiled there.
+.venvs/runtime/.made: COMPILE := --compile-bytecode
 
 .venvs/product/.made: requirements/product.txt layers/nightshift/pyproject.toml cli/pyproject.toml | .venvs/uv/.made
 	$(make-venv)

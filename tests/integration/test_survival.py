@@ -1,5 +1,7 @@
 """Whatever is killed, lost or cut: the run ends with every row accounted for, and nothing is paid for twice."""
 
+from datetime import datetime, timedelta
+
 import pytest
 
 from tests.integration.conftest import Night
@@ -99,28 +101,22 @@ def test_no_money_holds_the_run_and_what_is_in_flight_is_still_collected(night: 
     assert len(night.tickets(run)) == 3
 
 
-def test_a_batch_of_24_hours_takes_less_than_3000_events_of_history(night: Night) -> None:
-    night.job()
-    night.cloud.api("settings", "POST", {"duration_seconds": 86_000, "jitter": 0})
-    night.upload(night.rows(2))
-
-    (run,) = night.settle(seconds=200)
-
-    assert night.harvest(run).complete
-    events = len(night.history(run))
-    assert 1_000 < events < 3_000
-
-
-def test_rows_that_expire_after_24_hours_are_asked_again(night: Night) -> None:
+def test_a_batch_that_expires_after_24_hours_is_asked_again_in_one_history_of_less_than_3000_events(
+    night: Night,
+) -> None:
     night.job()
     night.fault("create", "all-expired", times=1)
-    night.cloud.api("settings", "POST", {"duration_seconds": 600})
     night.upload(night.rows(3))
 
-    (run,) = night.settle(seconds=200)
+    ends_whole(night, 3)
 
-    assert night.harvest(run).complete
+    (run,) = night.runs()
     assert night.harvest(run).report["generations"] == 2
+    first, second = sorted(night.batches(run), key=lambda b: str(b["created_at"]))
+    lasted = datetime.fromisoformat(first["ended_at"]) - datetime.fromisoformat(first["created_at"])
+    assert lasted == timedelta(hours=24)
+    assert second["counts"]["succeeded"] == 3
+    assert 2_000 < len(night.history(run)) < 3_000
 
 
 def _posted(night: Night) -> bool:

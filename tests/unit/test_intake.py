@@ -181,6 +181,22 @@ def test_a_run_that_sent_something_keeps_its_job_when_it_goes_on(desk: Desk) -> 
     assert desk.control.resume(run_id).job == opened.run.job
 
 
+def test_a_run_whose_first_batch_the_api_refused_is_planned_again_with_the_mended_job(desk: Desk) -> None:
+    desk.job()
+    run_id = desk.opened(desk.upload())[0].run.run_id
+    desk.ledger.plan_chunk(replace(chunk(attempt=1), run_id=run_id))  # sent once, refused, PLANNED again
+    desk.ledger.hold(run_id, Hold(HoldCode.API_REJECTED, "no such thing", START))
+    desk.s3.put_object(Bucket=desk.out, Key=f"runs/{run_id}/plan/g0-000001.jsonl", Body=b"old")
+    desk.job(text=JOB % "upload" + "cache: {ttl: 5m}\n")
+    newest = desk.s3.head_object(Bucket=desk.bucket, Key="jobs/triage.yaml")["VersionId"]
+
+    resumed = desk.control.resume(run_id)
+
+    assert (resumed.hold, resumed.job.version_id, resumed.planned) == (None, newest, False)
+    assert desk.ledger.chunks(run_id) == []
+    assert "Contents" not in desk.s3.list_objects_v2(Bucket=desk.out, Prefix=f"runs/{run_id}/plan/")
+
+
 def test_a_person_approves_of_what_a_run_was_held_for(desk: Desk) -> None:
     desk.job()
     run_id = desk.opened(desk.upload())[0].run.run_id

@@ -31,7 +31,8 @@ class Control:
     def resume(self, run_id: RunId, *, approve: bool = False) -> Run:
         """Let a run go on: lift its hold, and start the next execution of its loop.
 
-        A run that has sent nothing takes the newest version of its job file, and is planned again where that changed.
+        A run of which no batch was made takes the newest version of its job file, and is planned again where that
+        changed: also after the API refused its first batch.
 
         Args:
             run_id: the run.
@@ -56,9 +57,8 @@ class Control:
 
     def _take_newest_job(self, run: Run) -> None:
         """Pin the newest job file and forget the plan, if nothing was sent and the file is another one."""
-        chunks = self.ledger.chunks(run.run_id)
-        if any(c.state is not ChunkState.PLANNED or c.attempt for c in chunks):
-            return
+        if any(c.state is not ChunkState.PLANNED for c in self.ledger.chunks(run.run_id)):
+            return  # a batch was made of it, or may have been
         ref, text = self.inputs.job(run.job.name)
         parse_job(text, name=ref.name, key=ref.key, today=self.clock().date())
         if ref == run.job:

@@ -138,7 +138,7 @@ class DynamoLedger:
     def replan(self, run: Run, job: JobRef) -> None:
         """See `ports.Ledger`."""
         chunks = self.chunks(run.run_id)
-        if any(c.state is not ChunkState.PLANNED or c.attempt for c in chunks):
+        if any(c.state is not ChunkState.PLANNED for c in chunks):
             message = f"Run {run.run_id} has sent something; its plan stands."
             raise Conflict(message)
         self._change_run(

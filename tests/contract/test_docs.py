@@ -1,0 +1,127 @@
+"""The documents against what they describe."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nightshift.job import parse_job
+from nightshift.model import HoldCode, RowClass
+from tests.contract import sources
+
+README = sources.ROOT / "README.md"
+DOCS = sources.ROOT / "docs"
+PAGES = [README, sources.ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+LATER = {"skipped"}
+"""Classes that no row is in yet: the field of a job that would lead to them is refused."""
+
+
+def sections(page: Path) -> list[str]:
+    """Return a page's headings, without their marks."""
+    return re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+
+
+def block(page: Path, language: str) -> str:
+    """Return the content of a page's only block of code in a language."""
+    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
+def code_words(page: Path) -> set[str]:
+    """Return everything that a page sets as code, word by word."""
+    return {word for code in re.findall(r"`([^`\n]+)`", page.read_text()) for word in code.split()}
+
+
+def test_every_hold_code_has_its_paragraph_and_no_paragraph_is_of_a_code_that_is_gone() -> None:
+    headings = [heading for heading in sections(DOCS / "operations.md") if re.fullmatch("[A-Z_]{4,}", heading)]
+    assert headings == [code.value for code in HoldCode]
+
+
+def test_the_readme_says_for_every_hold_code_what_to_do() -> None:
+    assert set(HoldCode) - code_words(README) == set()
+
+
+def test_every_parameter_of_the_template_is_in_the_readme_and_has_the_default_that_it_says() -> None:
+    rows = re.findall(r"^\| (`[A-Z][a-z]\w+`(?:, `\w+`)*) \| (.+?) \|", README.read_text(), re.MULTILINE)
+    told: dict[str, str] = {}
+    for names, defaults in rows:
+        values = re.sub(r"(?<=\d),(?=\d)", "", defaults.replace("`", "")).split(", ")
+        told |= dict(zip(re.findall(r"\w+", names), values, strict=True))
+    given = {name: str(parameter["Default"]) for name, parameter in sources.template()["Parameters"].items()}
+    assert told == given | {"TicketTableName": "none: the stack makes one"}
+
+
+def test_every_output_that_a_page_names_is_one_of_the_template() -> None:
+    outputs = set(sources.template()["Outputs"])
+    ends = "Name|Arn|Url|Command"
+    named = {
+        word
+        for page in PAGES
+        for word in re.findall(rf"\b(?:[A-Z][a-z]+){{2,}}(?:{ends})\b", page.read_text())
+        if word not in sources.template()["Parameters"]
+    }
+    assert named - outputs == set()
+
+
+def test_the_readme_s_words_of_make_are_those_that_make_help_lists() -> None:
+    makefile = (sources.ROOT / "Makefile").read_text()
+    listed = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
+    table = re.findall(r"^\| .*`make .*$", README.read_text(), re.MULTILINE)
+    assert set(re.findall(r"`make ([a-z-]+)`", "\n".join(table))) == listed
+
+
+def test_the_readme_s_job_is_a_job() -> None:
+    text = block(README, "yaml").encode()
+    assert parse_job(text, name="ticket-triage", key="README.md").output.labels is not None
+
+
+def test_the_readme_has_every_class_that_a_row_can_end_in() -> None:
+    assert set(RowClass) - code_words(README) == LATER
+
+
+def test_the_readme_s_costs_are_tokens_times_price() -> None:
+    rows = re.findall(r"^\| [a-z].* \| ([\d,]+) \| ([\d.]+) \| ([\d.]+) \|$", README.read_text(), re.MULTILINE)
+    costs = [(int(tokens.replace(",", "")) * float(price) / 1e6, cost) for tokens, price, cost in rows]
+    assert len(costs) == 4
+    assert [f"{cost:.5f}" for cost, _ in costs] == [told for _, told in costs]
+    (total,) = re.findall(r"^\| 294 tickets \| \| \| ([\d.]+) \|$", README.read_text(), re.MULTILINE)
+    assert f"{sum(cost for cost, _ in costs):.5f}" == total
+
+
+def test_every_field_of_a_job_is_in_the_reference() -> None:
+    schema = json.loads((DOCS / "job.schema.json").read_text())
+    told = set(re.findall(r"^\| `([\w.]+)` \|", (DOCS / "job-reference.md").read_text(), re.MULTILINE))
+    assert told == set(fields(schema, schema, ""))
+
+
+def fields(section: Mapping[str, Any], schema: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    """Yield the paths of a job's fields; a mapping that is one choice of several (a table, a budget) is one field."""
+    for name, value in section["properties"].items():
+        below = schema["$defs"][value["$ref"].rsplit("/", 1)[1]] if "$ref" in value else value
+        if "properties" in below:
+            yield from fields(below, schema, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(sources.ROOT)))
+def test_a_page_s_links_lead_to_files_and_its_named_files_exist(page: Path) -> None:
+    text = page.read_text()
+    links = [link.split("#")[0] for link in LINK.findall(text) if not link.startswith("http")]
+    assert [link for link in links if not (page.parent / link).exists()] == []
+    references = set(re.findall(r"\]\[(\w+)\]", text))
+    assert references == set(re.findall(r"^\[(\w+)\]: https://\S+$", text, re.MULTILINE))
+    named = re.findall(r"`((?:tests|local|layers|checks|statemachine|requirements|samples)/[\w./-]+\.\w+)`", text)
+    assert [name for name in named if not (sources.ROOT / name).is_file()] == []
+
+
+def test_a_decision_is_short_and_says_context_decision_and_consequence() -> None:
+    decisions = sorted((DOCS / "decisions").glob("*.md"))
+    assert [int(path.name[:4]) for path in decisions] == list(range(1, len(decisions) + 1))
+    for path in decisions:
+        assert sections(path)[1:] == ["Context", "Decision", "Consequence"], path.name
+        assert len(path.read_text().splitlines()) <= 40, path.name
