@@ -82,7 +82,8 @@ def _night(cloud: RunningCloud, options: argparse.Namespace, console: Console) -
     if verdict:
         console.print(verdict, style="red")
     run, _ = cloud.ledger(run_id)
-    if run.get("hold"):
+    if hold := run.get("hold"):
+        console.print(f"HELD, nothing more was sent ({hold['code']}): {hold['reason']}", style="red", soft_wrap=True)
         return HELD
     return DONE if run["state"] == "done" and got.complete and not verdict else FAILED
 
@@ -164,7 +165,8 @@ def _summary(console: Console, run_id: str, got: Harvest, cloud: RunningCloud) -
         console.print(line)
     if got.complete:
         console.print("every row is in exactly one file, once", style="green")
-    console.print("The answers are a stand-in's, not Claude's: local/batches_api/model.py says how it makes them.")
+    if got.lines["output"]:
+        console.print("The answers are a stand-in's, not Claude's: local/batches_api/model.py says how it makes them.")
 
 
 def _functions(cloud: RunningCloud) -> Iterator[str]:

@@ -125,3 +125,11 @@ def test_a_decision_is_short_and_says_context_decision_and_consequence() -> None
     for path in decisions:
         assert sections(path)[1:] == ["Context", "Decision", "Consequence"], path.name
         assert len(path.read_text().splitlines()) <= 40, path.name
+
+
+def test_ci_runs_every_part_of_make_test() -> None:
+    makefile = (sources.ROOT / "Makefile").read_text()
+    (words,) = re.findall(r"^test: ([a-z -]+)", makefile, re.MULTILINE)
+    (parts,) = re.findall(r"^parts=\(([a-z -]+)\)", (sources.ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+
+    assert parts.split() == ["venvs", "check", *words.split()]
