@@ -3,7 +3,6 @@
 import gzip
 import json
 import socket
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,20 +12,9 @@ import anthropic
 import httpx2
 import pytest
 
-from tests.batches_api.server import MODEL, Desk, Server, params, requests, serve, start, structured
+from tests.batches_api.server import MODEL, Desk, Server, params, requests, start, structured
 
 BATCHES = "/v1/messages/batches"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serve(tmp_path_factory.mktemp("api"), "--seed", "tests") as server:
-        yield server
-
-
-@pytest.fixture
-def desk(server: Server) -> Desk:
-    return server.desk()
 
 
 # ---------------------------------------------------------------- the batch object

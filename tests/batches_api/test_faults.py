@@ -2,30 +2,18 @@
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import anthropic
 import httpx2
 import pytest
 
-from tests.batches_api.server import MODEL, Desk, Server, params, requests, serve, structured
+from tests.batches_api.server import MODEL, Desk, params, requests, serve, structured
 
 OUTCOMES: dict[str, dict[str, Any]] = {
     "overloaded": {"type": "overloaded_error", "message": "Overloaded"},
     "api_error": {"type": "api_error", "message": "Internal server error"},
 }
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serve(tmp_path_factory.mktemp("api"), "--seed", "tests") as server:
-        yield server
-
-
-@pytest.fixture
-def desk(server: Server) -> Desk:
-    return server.desk()
 
 
 def listed(desk: Desk) -> list[str]:

@@ -1,24 +1,12 @@
 """The local Message Batches API: what a row ends as, what its answer is, what it costs."""
 
 import json
-from collections.abc import Iterator
 from math import ceil
 from typing import Any
 
 import pytest
 
-from tests.batches_api.server import MODEL, Desk, Server, params, serve, structured
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serve(tmp_path_factory.mktemp("api"), "--seed", "tests") as server:
-        yield server
-
-
-@pytest.fixture
-def desk(server: Server) -> Desk:
-    return server.desk()
+from tests.batches_api.server import MODEL, Desk, params, structured
 
 
 def marked(text: str, ttl: str = "1h") -> list[dict[str, Any]]:

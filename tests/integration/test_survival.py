@@ -18,30 +18,20 @@ def ends_whole(night: Night, rows: int) -> None:
     assert night.paid_twice() == 0
 
 
-def test_submit_killed_in_a_post_that_the_api_accepted(night: Night) -> None:
+@pytest.mark.parametrize(("kind", "accepted"), [("accept-then-hang", True), ("hang", False)])
+def test_submit_killed_in_the_middle_of_a_post(night: Night, kind: str, accepted: bool) -> None:  # noqa: FBT001
     night.job()
-    night.fault("create", "accept-then-hang", times=1)
+    night.fault("create", kind, times=1)
+    before = len(night.cloud.api("batches"))
     night.upload(night.rows(4))
-    night.until(lambda: any(run["planned"] for run in night.runs()) and _posted(night))
+    night.until(lambda: _intent(night) and len(night.cloud.api("batches")) == before + accepted)
 
     night.kill("SubmitFunction")
 
     ends_whole(night, 4)
     _, chunks = night.cloud.ledger(night.runs()[0]["run_id"])
-    assert [(chunk["adopted"], chunk["attempt"]) for chunk in chunks] == [(True, 1)]
-
-
-def test_submit_killed_in_a_post_that_the_api_never_took(night: Night) -> None:
-    night.job()
-    night.fault("create", "hang", times=1)
-    night.upload(night.rows(4))
-    night.until(lambda: any(run["planned"] for run in night.runs()) and _intent(night))
-
-    night.kill("SubmitFunction")
-
-    ends_whole(night, 4)
-    _, chunks = night.cloud.ledger(night.runs()[0]["run_id"])
-    assert [(chunk["adopted"], chunk["attempt"]) for chunk in chunks] == [(False, 2)]
+    assert [(chunk["adopted"], chunk["attempt"]) for chunk in chunks] == [(True, 1) if accepted else (False, 2)]
+    assert len(night.cloud.api("batches")) == before + 1
 
 
 @pytest.mark.parametrize("function", ["SubmitFunction", "StatusFunction", "ResultsFunction", "ReportFunction"])
@@ -117,12 +107,6 @@ def test_a_batch_that_expires_after_24_hours_is_asked_again_in_one_history_of_le
     assert lasted == timedelta(hours=24)
     assert second["counts"]["succeeded"] == 3
     assert 2_000 < len(night.history(run)) < 3_000
-
-
-def _posted(night: Night) -> bool:
-    """Tell whether the API has a batch that no chunk claims: its answer is still to come."""
-    _, chunks = night.cloud.ledger(night.runs()[0]["run_id"])
-    return _intent(night) and len(night.cloud.api("audit")["posts"]) > 0 and not any("batch_id" in c for c in chunks)
 
 
 def _intent(night: Night) -> bool:
