@@ -24,7 +24,8 @@ def test_submit_killed_in_the_middle_of_a_post(night: Night, kind: str, accepted
     night.fault("create", kind, times=1)
     before = len(night.cloud.api("batches"))
     night.upload(night.rows(4))
-    night.until(lambda: _intent(night) and len(night.cloud.api("batches")) == before + accepted)
+    night.until(lambda: night.cloud.api("faults")[0]["fired"] and _intent(night))  # the POST is under way
+    night.until(lambda: len(night.cloud.api("batches")) == before + accepted)
 
     night.kill("SubmitFunction")
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from nightshift.errors import Ambiguous, ApiError
+from nightshift.errors import Ambiguous, ApiError, Rejected
 from nightshift.model import BatchId, BatchView
 from nightshift.ports import Clock, RequestBody
 
@@ -21,6 +21,8 @@ class FakeApi:
     """So many creates are carried out, and their answers lost."""
     down: ApiError | None = None
     """What every call but create raises."""
+    missing: set[BatchId] = field(default_factory=set)
+    """Batches that are said not to be there."""
     bodies: list[bytes] = field(default_factory=list)
     stored: dict[BatchId, BatchView] = field(default_factory=dict)
     lines: dict[BatchId, bytes] = field(default_factory=dict)
@@ -57,6 +59,8 @@ class FakeApi:
 
     def batch(self, batch_id: BatchId) -> BatchView:
         self._up()
+        if batch_id in self.missing:
+            raise Rejected(f"no {batch_id}", status=404)
         return self.stored[batch_id]
 
     def batches(self, since: datetime) -> Iterator[BatchView]:

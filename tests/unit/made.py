@@ -20,7 +20,10 @@ def run(run_id: RunId = RUN, **changes: Any) -> Run:
 
 
 def chunk(number: int = 1, state: ChunkState = ChunkState.PLANNED, generation: int = 0, **changes: Any) -> Chunk:
-    return replace(Chunk(RUN, chunk_id(generation, number), state, rows=3, size=30, sha256="00"), **changes)
+    return replace(
+        Chunk(RUN, chunk_id(generation, number), state, rows=3, size=30, sha256="00", job_version=JOB.version_id),
+        **changes,
+    )
 
 
 def intent(number: int = 1, **changes: Any) -> Intent:

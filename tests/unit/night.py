@@ -79,7 +79,11 @@ class Night:
             for number, each in enumerate(ids(name, self.rows), start=1)
         ]
         self.outputs.files[run_files.ids(made.RUN, name)] = b"".join(lines)
-        self.ledger.plan_chunk(Chunk(made.RUN, name, ChunkState.PLANNED, rows=self.rows, size=9, sha256="00"))
+        self.ledger.plan_chunk(
+            Chunk(
+                made.RUN, name, ChunkState.PLANNED, rows=self.rows, size=9, sha256="00", job_version=made.JOB.version_id
+            )
+        )
 
     def send(self, name: ChunkId) -> BatchId:
         """Send a planned chunk and end its batch."""

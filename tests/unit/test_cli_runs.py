@@ -219,8 +219,9 @@ def test_show_tells_how_to_start_a_dead_loop_again_and_resume_does(nightshift: C
 
 
 def test_show_as_json_has_the_run_its_chunks_and_what_a_person_can_do(nightshift: CliStack) -> None:
-    nightshift.ledger.create_run(run(hold=Hold(HoldCode.API_KEY, "401", START)))
+    nightshift.ledger.create_run(run())
     collected(nightshift.ledger, 1, ANSWERED)
+    nightshift.ledger.hold(RUN, Hold(HoldCode.API_KEY, "401", START))
 
     shown = nightshift("show", RUN, "--json")
 

@@ -29,6 +29,7 @@ MINUTE = timedelta(minutes=1)
 HELD = Hold(HoldCode.BY_HAND, "because", START)
 PLANNED = run(planned=True, max_generations=2)
 RETRYABLE = Tally(retryable=1)
+LOST = chunk(state=ChunkState.SENT, sent_at=START - timedelta(hours=26, seconds=1))
 COLLECTED = chunk(state=ChunkState.COLLECTED)
 
 
@@ -73,6 +74,13 @@ def reported(state: Run, *chunks: Chunk) -> Run:
         (reported(run(hold=HELD)), [], None, StepKind.HELD),
         (reported(run(planned=True, hold=HELD), chunk()), [chunk()], None, StepKind.HELD),
         (run(planned=True, hold=HELD, fruitless=10), [chunk(2, ChunkState.ENDED)], None, StepKind.HELD),
+        (run(planned=True, hold=HELD, fruitless=10), [chunk(2, ChunkState.SENT)], None, StepKind.WAIT),
+        (run(planned=True, hold=HELD, fruitless=10), [LOST], None, StepKind.HELD),
+        (run(planned=True, hold=HELD), [LOST], None, StepKind.REPORT),
+        (run(planned=True, hold=HELD), [LOST, chunk(2, ChunkState.ENDED)], None, StepKind.COLLECT),
+        (run(planned=True, hold=HELD), [LOST, chunk(2, ChunkState.SENT)], None, StepKind.WAIT),
+        (run(planned=True, hold=HELD), [chunk(state=ChunkState.ENDED, failures=10)], None, StepKind.REPORT),
+        (PLANNED, [chunk(state=ChunkState.ENDED, failures=9)], None, StepKind.COLLECT),
         (run(state=RunState.DONE), [COLLECTED], None, StepKind.DONE),
     ],
 )

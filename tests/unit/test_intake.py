@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import boto3
 import pytest
 
+from nightshift import intake
 from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.adapters.s3 import S3Inputs, S3Outputs
 from nightshift.control import Control
@@ -129,8 +130,57 @@ def test_a_night_is_one_run_over_all_that_lies_there_newest_first(desk: Desk) ->
     assert sorted(r.key for r in night.run.inputs) == [f"inbox/triage/{n}.jsonl" for n in "abc"]
     moments = [r.last_modified for r in night.run.inputs]
     assert moments == sorted(moments, reverse=True)
-    assert again == []  # everything is claimed
-    assert desk.started.names == [(night.run.run_id, 1)]
+    assert [(o.run.run_id, o.fresh) for o in again] == [(night.run.run_id, False)]
+    assert desk.started.names == [(night.run.run_id, 1)] * 2
+
+
+def test_a_night_whose_submit_died_before_it_started_the_execution_is_started_by_the_next_delivery(desk: Desk) -> None:
+    desk.job("nightly")
+    desk.upload()
+    start, desk.started.start = desk.started.start, _die  # type: ignore[method-assign, assignment]
+    with pytest.raises(RuntimeError, match="killed"):
+        desk.open(NIGHT)
+    desk.started.start = start  # type: ignore[method-assign]
+
+    (late,) = desk.opened(NIGHT)
+
+    assert not late.fresh
+    assert desk.started.names == [(late.run.run_id, 1)]
+
+
+def test_more_files_than_a_run_takes_make_more_runs_of_the_same_night(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "INPUTS_PER_RUN", 2)
+    desk.job("nightly")
+    for name in "abc":
+        desk.upload(name)
+    first = desk.opened(NIGHT)
+    desk.upload("d")
+
+    second = desk.opened(NIGHT)
+
+    assert [len(o.run.inputs) for o in first] == [2, 1]
+    assert [(len(o.run.inputs), o.fresh) for o in second] == [(2, False), (1, False), (1, True)]
+    assert len({o.run.run_id for o in second}) == 3
+
+
+def test_an_upload_whose_submit_died_is_started_by_the_night(desk: Desk) -> None:
+    desk.job("upload")
+    event = desk.upload()
+    start, desk.started.start = desk.started.start, _die  # type: ignore[method-assign, assignment]
+    with pytest.raises(RuntimeError, match="killed"):
+        desk.open(event)
+    desk.started.start = start  # type: ignore[method-assign]
+    desk.clock.moment = desk.s3.head_object(Bucket=desk.bucket, Key=event.key)["LastModified"]
+
+    (late,) = desk.opened(NIGHT)
+
+    assert desk.started.names == [(late.run.run_id, 1)]
+
+
+def _die(_run_id: RunId, _number: int) -> None:
+    raise RuntimeError("killed")
 
 
 def test_a_night_also_finds_an_upload_whose_event_was_lost(desk: Desk) -> None:
@@ -173,7 +223,9 @@ def test_a_run_that_sent_something_keeps_its_job_when_it_goes_on(desk: Desk) -> 
     desk.job()
     (opened,) = desk.opened(desk.upload())
     run_id = opened.run.run_id
-    desk.ledger.plan_chunk(replace(chunk(state=ChunkState.SENT, attempt=1), run_id=run_id))
+    desk.ledger.plan_chunk(
+        replace(chunk(state=ChunkState.SENT, attempt=1), run_id=run_id, job_version=opened.run.job.version_id)
+    )
     assert desk.control.hold(run_id, "wait")
     assert not desk.control.hold(run_id, "wait again")
     desk.job(text=JOB % "upload" + "cache: {ttl: 5m}\n")
@@ -183,8 +235,11 @@ def test_a_run_that_sent_something_keeps_its_job_when_it_goes_on(desk: Desk) -> 
 
 def test_a_run_whose_first_batch_the_api_refused_is_planned_again_with_the_mended_job(desk: Desk) -> None:
     desk.job()
-    run_id = desk.opened(desk.upload())[0].run.run_id
-    desk.ledger.plan_chunk(replace(chunk(attempt=1), run_id=run_id))  # sent once, refused, PLANNED again
+    run = desk.opened(desk.upload())[0].run
+    run_id = run.run_id
+    desk.ledger.plan_chunk(
+        replace(chunk(attempt=1), run_id=run_id, job_version=run.job.version_id)
+    )  # sent once, refused, PLANNED again
     desk.ledger.hold(run_id, Hold(HoldCode.API_REJECTED, "no such thing", START))
     desk.s3.put_object(Bucket=desk.out, Key=f"runs/{run_id}/plan/g0-000001.jsonl", Body=b"old")
     desk.job(text=JOB % "upload" + "cache: {ttl: 5m}\n")

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -135,6 +136,19 @@ def test_a_chunk_is_planned_once_and_not_into_a_finished_plan(ledger: DynamoLedg
     with pytest.raises(Conflict):
         ledger.plan_chunk(chunk(2))
     assert ledger.chunks(RUN) == [chunk(planned=TALLY, cursor=(0, 3))]
+
+
+@pytest.mark.parametrize("changes", [{"hold": HOLD}, {"job": JobRef("triage", "jobs/triage.yaml", "v2")}])
+def test_a_planner_that_lived_on_cannot_add_to_a_held_run_or_to_another_jobs_plan(
+    ledger: DynamoLedger, changes: dict[str, Any]
+) -> None:
+    ledger.create_run(run(**changes))
+
+    with pytest.raises(Conflict):
+        ledger.plan_chunk(chunk())
+    with pytest.raises(Conflict):
+        ledger.finish_plan(run(rows=3, plan_digest="d"))
+    assert ledger.chunks(RUN) == []
 
 
 def test_the_next_generation_begins_once(ledger: DynamoLedger) -> None:
@@ -281,6 +295,31 @@ def test_a_chunk_is_collected_when_all_its_archive_is_applied(ledger: DynamoLedg
 
     (done,) = ledger.chunks(RUN)
     assert (done.state, done.worker, done.applied, done.tally) == (ChunkState.COLLECTED, None, 10, TALLY + TALLY)
+
+
+def test_a_late_look_cannot_take_a_chunk_back_to_ended(ledger: DynamoLedger) -> None:
+    sending(ledger)
+    ledger.sent(intent(), batch(), adopted=False)
+    (sent,) = ledger.chunks(RUN)
+    ledger.ended(sent, batch(status="ended", ended_at=START))
+    mine = ledger.take(ledger.chunks(RUN)[0], ME, START)
+    assert mine is not None
+    ledger.archived(mine, ME, Archive("k", 10, 3, "00"))
+
+    with pytest.raises(Conflict):
+        ledger.ended(sent, batch(status="ended", ended_at=START))
+    assert ledger.chunks(RUN)[0].state is ChunkState.ARCHIVED
+
+
+def test_a_release_forgets_the_failures_of_chunks(ledger: DynamoLedger) -> None:
+    mine = ended(ledger)
+    ledger.failed(mine, not_before=START + timedelta(minutes=1), error="broke")
+    ledger.hold(RUN, HOLD)
+
+    ledger.release(ledger.run(RUN), approve=None)
+
+    (freed,) = ledger.chunks(RUN)
+    assert (freed.state, freed.failures, freed.not_before, freed.error) == (ChunkState.ENDED, 0, None, "broke")
 
 
 def test_a_failure_keeps_the_chunk_back_and_frees_it(ledger: DynamoLedger) -> None:

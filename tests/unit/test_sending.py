@@ -1,5 +1,6 @@
 """The sending protocol, over the real ledger: whatever happens to a create, its rows end in one batch."""
 
+import hashlib
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,7 +68,7 @@ def desk(ledger: DynamoLedger, clock: MovableClock) -> Desk:
     api = FakeApi(clock)
     ledger.create_run(run())
     for number in (1, 2):
-        ledger.plan_chunk(chunk(number, size=len(PLAN)))
+        ledger.plan_chunk(chunk(number, size=len(PLAN), sha256=hashlib.sha256(PLAN).hexdigest()))
     ledger.finish_plan(run(rows=6, plan_digest="d"))
     return Desk(ledger, api, clock, Sender(ledger, api, PlanOnly(), clock))  # type: ignore[arg-type] # opens plans only
 
@@ -250,6 +251,46 @@ def test_a_key_that_fails_the_probe_leaves_no_intent(desk: Desk) -> None:
     assert hold is not None
     assert hold.code is HoldCode.API_KEY
     assert desk.first().attempt == 0
+
+
+def test_an_api_that_is_away_before_the_intent_is_tried_again_a_minute_later(desk: Desk) -> None:
+    desk.api.down = Ambiguous("away", status=503)
+
+    assert desk.send() == 0
+
+    assert desk.ledger.intent() is None
+    assert (desk.first().not_before, desk.first().error) == (START + timedelta(minutes=1), "away")
+
+
+def test_a_plan_that_is_not_what_was_planned_is_not_sent_and_leaves_no_intent(desk: Desk) -> None:
+    damaged = chunk(3, size=len(PLAN))
+
+    with pytest.raises(Conflict, match="not what was planned"):
+        desk.sender._send(damaged, "me", desk.clock() + timedelta(minutes=15))
+
+    assert desk.ledger.intent() is None
+    assert desk.api.bodies == []
+
+
+def test_results_that_cannot_be_read_decide_nothing(desk: Desk) -> None:
+    desk.api.accept_then_lose = 1
+    desk.send()
+    for batch_id in (*desk.api.stored, desk.api.add(3).id):
+        desk.api.end(batch_id, b"<html>\n")
+    desk.clock.move(minutes=15)
+
+    assert desk.send() == 0
+
+    standing = desk.ledger.intent()
+    assert standing is not None
+    assert standing.retry_at == desk.clock() + timedelta(minutes=1)
+
+
+def test_a_batch_made_long_after_the_sender_was_dead_is_no_candidate(desk: Desk) -> None:
+    desk.clock.move(minutes=31)
+    desk.api.add(3)
+
+    assert desk.sender._candidates(intent(3)) == []
 
 
 def test_nothing_is_sent_with_too_little_time_left(desk: Desk) -> None:

@@ -80,6 +80,38 @@ def test_an_api_that_is_away_is_no_news(loop: Loop) -> None:
     assert loop.ledger.chunks(RUN)[0].state is ChunkState.SENT
 
 
+def test_one_batch_that_cannot_be_found_does_not_hide_the_others_and_holds_the_run_when_overdue(loop: Loop) -> None:
+    loop.send(2)
+    lost, found = loop.api.stored
+    loop.api.missing = {lost}
+    loop.api.end(found)
+
+    look = loop.look()
+    assert (look.step.kind, look.ended, look.trouble) == (StepKind.COLLECT, 1, f"no {lost}")
+
+    loop.clock.move(hours=26, minutes=1)
+    loop.look()
+    hold = loop.ledger.run(RUN).hold
+    assert hold is not None
+    assert hold.code is HoldCode.BATCH_OVERDUE
+    assert lost in hold.reason
+
+
+def test_a_chunk_that_keeps_failing_holds_its_run_and_says_why(loop: Loop) -> None:
+    loop.send(1)
+    loop.api.end(next(iter(loop.api.stored)))
+    loop.look()
+    for _ in range(10):
+        loop.ledger.failed(loop.ledger.chunks(RUN)[0], not_before=loop.clock(), error="the table refuses it")
+
+    assert loop.look().step.kind is StepKind.REPORT
+
+    hold = loop.ledger.run(RUN).hold
+    assert hold is not None
+    assert hold.code is HoldCode.CHUNK_FAILS
+    assert "the table refuses it" in hold.reason
+
+
 def test_the_wait_grows_with_the_time_since_the_last_change(loop: Loop) -> None:
     loop.send(2)
     loop.look()

@@ -159,7 +159,7 @@ class ResultsCheck:
         what = f"{len(missing)} of {len(self._planned)} rows are not in it ({which}), reading"
         before = next((n for n in range(READS - 1, 0, -1) if self._chunk.error.endswith(f"{what} {n} of {READS}")), 0)
         if before < READS - 1:
-            raise self._incomplete(f"{what} {before + 1} of {READS}")
+            raise self._incomplete(f"{what} {before + 1} of {READS}", reading=before + 1)
 
-    def _incomplete(self, what: str) -> ResultsIncomplete:
-        return ResultsIncomplete(f"results of {self._chunk.batch_id}: {what}")
+    def _incomplete(self, what: str, *, reading: int = 0) -> ResultsIncomplete:
+        return ResultsIncomplete(f"results of {self._chunk.batch_id}: {what}", reading=reading)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from nightshift.model import Chunk, ChunkState, Intent, IntentNote, Run, RunState, Step, StepKind
+from nightshift.model import Chunk, ChunkState, Hold, HoldCode, Intent, IntentNote, Run, RunState, Step, StepKind
 
 MAX_WORKERS = 8
 """Collectors side by side: the state machine's inline Map allows 40, a fresh on-demand table feeds about this many."""
@@ -19,6 +19,12 @@ GRACE_LOST = timedelta(minutes=15)
 
 FRUITLESS_LIMIT = 10
 """Steps in a row that changed nothing before the run is held, and tried no further even to collect."""
+
+CHUNK_FAILURES = 10
+"""Failures of one chunk before its run is held for it: some six hours, with pauses that double up to one."""
+
+OVERDUE = timedelta(hours=26)
+"""A batch ends 24 h after its creation at the latest (API reference, `expires_at`); two more mean a fault."""
 
 SECOND_READ = timedelta(minutes=1)
 """Between the two reads that must both find nothing before a create counts as not done."""
@@ -53,6 +59,7 @@ def fingerprint(run: Run, chunks: Iterable[Chunk]) -> str:
     seen += [
         (c.id, c.state, c.attempt, c.not_before, c.failures, c.applied, sorted(c.request_counts.items()))  # type: ignore[misc]
         for c in chunks
+        if c.generation <= run.generation
     ]
     return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
 
@@ -61,9 +68,26 @@ def collectable(chunk: Chunk, now: datetime) -> bool:
     """Tell whether a worker may take the chunk now."""
     return (
         chunk.state in {ChunkState.ENDED, ChunkState.ARCHIVED}
+        and chunk.failures < CHUNK_FAILURES
         and (chunk.not_before is None or chunk.not_before <= now)
         and (chunk.worker is None or chunk.worker.until <= now)
     )
+
+
+def overdue(chunk: Chunk, now: datetime) -> bool:
+    """Tell whether a batch should have ended long ago: it was deleted, or the key is another workspace's."""
+    return chunk.state is ChunkState.SENT and chunk.sent_at is not None and chunk.sent_at + OVERDUE < now
+
+
+def stuck(chunk: Chunk, now: datetime) -> Hold | None:
+    """Return the hold that a chunk's state means: nothing more comes of it without a person."""
+    if overdue(chunk, now):
+        reason = f"batch {chunk.batch_id} of {chunk.id} has not ended, or cannot be found, 26 h after it was sent"
+        return Hold(HoldCode.BATCH_OVERDUE, f"{reason}; is the key of the workspace that it was sent from?", now)
+    if chunk.failures >= CHUNK_FAILURES:
+        reason = f"{chunk.id} has failed {chunk.failures} times; the last time: {chunk.error}"
+        return Hold(HoldCode.CHUNK_FAILS, reason, now)
+    return None
 
 
 def sendable(chunk: Chunk, run: Run, now: datetime) -> bool:
@@ -86,7 +110,9 @@ def next_generation_due(run: Run, chunks: Sequence[Chunk]) -> bool:
     )
 
 
-def next_step(run: Run, chunks: Sequence[Chunk], intent: Intent | None, now: datetime, policy: Policy) -> Step:
+def next_step(  # noqa: PLR0911 - one return per kind of step is what the table looks like
+    run: Run, chunks: Sequence[Chunk], intent: Intent | None, now: datetime, policy: Policy
+) -> Step:
     """Decide one turn of the loop.
 
     Args:
@@ -98,9 +124,11 @@ def next_step(run: Run, chunks: Sequence[Chunk], intent: Intent | None, now: dat
     """
     if run.state is RunState.DONE:
         return Step(StepKind.DONE, reason="every row is accounted for")
-    if run.hold is not None and run.fruitless >= FRUITLESS_LIMIT:
-        return Step(StepKind.HELD, reason="steps changed nothing, so nothing is tried until a person says so")
     chunks = [c for c in chunks if c.generation <= run.generation]
+    if run.hold is not None and run.fruitless >= FRUITLESS_LIMIT:
+        if any(c.state is ChunkState.SENT and not overdue(c, now) for c in chunks):
+            return _wait(run, chunks, intent, now, policy)  # what is in flight is collected: its end is progress
+        return Step(StepKind.HELD, reason="steps changed nothing, so nothing is tried until a person says so")
     if reason := _submit_reason(run, chunks, intent, now):
         return Step(StepKind.SUBMIT, reason=reason)
     if ready := sum(collectable(c, now) for c in chunks):
@@ -136,7 +164,7 @@ def _submit_reason(run: Run, chunks: Sequence[Chunk], intent: Intent | None, now
 def _unfinished(run: Run, chunks: Sequence[Chunk], now: datetime) -> bool:
     """Tell whether something is still to come without a person."""
     moving = {ChunkState.SENDING, ChunkState.SENT, ChunkState.ENDED, ChunkState.ARCHIVED}
-    if any(c.state in moving for c in chunks):
+    if any(c.state in moving and (run.hold is None or stuck(c, now) is None) for c in chunks):
         return True
     if run.hold is not None:
         return False

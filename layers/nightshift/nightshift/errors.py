@@ -59,6 +59,11 @@ class MisconfiguredError(NightshiftError):
 class ResultsIncomplete(NightshiftError):
     """A results stream that ended, or broke, without every planned custom_id. It can be read again for 29 days."""
 
+    def __init__(self, message: str, *, reading: int = 0) -> None:
+        """Describe what is wrong; `reading` counts the readings in a row that lacked the very same rows."""
+        super().__init__(message)
+        self.reading = reading
+
 
 class ForeignBatch(NightshiftError):
     """A claimed batch whose results carry another run's token or another chunk: it was never ours."""

@@ -7,9 +7,10 @@ import hashlib
 from base64 import b32encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import batched
 
-from nightshift.errors import BadInput, BadJob, Conflict
+from nightshift.errors import BadInput, BadJob, Conflict, RunNotFound
 from nightshift.job import Job, parse_job
 from nightshift.model import Hold, HoldCode, InputRef, JobRef, Run, RunId
 from nightshift.ports import Clock, Executions, Inputs, Ledger
@@ -17,6 +18,9 @@ from nightshift.trigger import ByHand, Night, Uploaded
 
 INPUTS_PER_RUN = 99
 """The run and its inputs' claims are one DynamoDB transaction, of at most 100 items; more files start a further run."""
+
+RECENT = timedelta(days=2)
+"""A night looks again at uploads of this age that have their run: its execution may never have been started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +84,51 @@ class Intake:
         yield self._run(job_ref, job, (ref,), run_id_for(due.job, ref), trigger)
 
     def _night(self, due: Night) -> Iterator[Run | Skipped]:
+        """Yield the runs of a night, also those that an earlier delivery of its event has put.
+
+        That one may have died between putting a run and starting its execution; starting twice is harmless.
+        """
         for name in self.inputs.jobs():
-            refs = self.ledger.unclaimed(self.inputs.newest(f"inbox/{name}/"))
+            refs = list(self.inputs.newest(f"inbox/{name}/"))
             if not refs:
                 continue
-            job_ref, text = self.inputs.job(name)
+            try:
+                job_ref, text = self.inputs.job(name)
+            except BadJob as error:  # deleted since it was listed; the other jobs have their night all the same
+                yield Skipped(f"inbox/{name}/", str(error))
+                continue
             job = self._parsed(job_ref, text)
-            nightly = not isinstance(job, Job) or job.schedule == "nightly"
-            for start in range(0, len(refs), INPUTS_PER_RUN if nightly else 1):
-                batch = refs[start : start + (INPUTS_PER_RUN if nightly else 1)]
-                if nightly:
-                    seed = f"{name}@{due.scheduled_at.isoformat()}/{start}"
-                    run_id = _run_id(name, due.scheduled_at, seed)
-                else:  # its upload event was lost: the run is the one that the event would have started
-                    (ref,) = batch
-                    run_id = run_id_for(name, ref)
-                yield self._run(job_ref, job, batch, run_id, "nightly" if nightly else "upload")
+            if isinstance(job, Job) and job.schedule != "nightly":
+                yield from self._lost_uploads(job_ref, job, refs)
+            else:
+                yield from self._one_night(due, job_ref, job, refs)
+
+    def _one_night(
+        self, due: Night, job_ref: JobRef, job: Job | BadJob, refs: Sequence[InputRef]
+    ) -> Iterator[Run | Skipped]:
+        number = 0
+        while (known := self._known(_night_id(job_ref.name, due, number))) is not None:
+            yield known
+            number += 1
+        for files in batched(self.ledger.unclaimed(refs), INPUTS_PER_RUN, strict=False):
+            yield self._run(job_ref, job, files, _night_id(job_ref.name, due, number), "nightly")
+            number += 1
+
+    def _lost_uploads(self, job_ref: JobRef, job: Job, refs: Sequence[InputRef]) -> Iterator[Run]:
+        """Yield the runs that uploads would have started, had their events come, or their submits lived."""
+        free = set(self.ledger.unclaimed(refs))
+        for ref in refs:
+            run_id = run_id_for(job_ref.name, ref)
+            if ref in free:
+                yield self._run(job_ref, job, (ref,), run_id, "upload")
+            elif self.clock() - ref.last_modified < RECENT and (known := self._known(run_id)) is not None:
+                yield known
+
+    def _known(self, run_id: RunId) -> Run | None:
+        try:
+            return self.ledger.run(run_id)
+        except RunNotFound:
+            return None
 
     def _parsed(self, ref: JobRef, text: bytes) -> Job | BadJob:
         """Parse the job; a job that cannot be used still gets its run, held, so that its file is not forgotten."""
@@ -120,6 +153,11 @@ class Intake:
 def run_id_for(job: str, ref: InputRef) -> RunId:
     """Name the run of a single file: whoever uploaded it finds the run by this name."""
     return _run_id(job, ref.last_modified, f"{ref.bucket}/{ref.key}#{ref.version_id}")
+
+
+def _night_id(job: str, due: Night, number: int) -> RunId:
+    """Name the `number`-th run of a job's night, from 0: the same for every delivery of the event."""
+    return _run_id(job, due.scheduled_at, f"{job}@{due.scheduled_at.isoformat()}/{number}")
 
 
 def _run_id(job: str, day: datetime, seed: str) -> RunId:

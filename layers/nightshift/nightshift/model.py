@@ -150,6 +150,8 @@ class HoldCode(StrEnum):
     API_KEY = "API_KEY"
     NO_MONEY = "NO_MONEY"
     API_REDIRECTED = "API_REDIRECTED"
+    BATCH_OVERDUE = "BATCH_OVERDUE"
+    CHUNK_FAILS = "CHUNK_FAILS"
     NO_PROGRESS = "NO_PROGRESS"
     ROWS_ASTRAY = "ROWS_ASTRAY"
 
@@ -226,6 +228,8 @@ class Chunk:
     """Bytes of the plan object."""
     sha256: str
     """Hex digest of the plan object: a resend is byte-identical."""
+    job_version: str = ""
+    """Version of the job file that the chunk was planned with: no other may go into the same plan."""
     planned: Tally = field(default_factory=Tally)
     """Rejected, duplicate and skipped rows that were met while this chunk was filled."""
     cursor: tuple[int, int] = (0, 0)

@@ -144,6 +144,7 @@ class Draft:
             rows=self.rows,
             size=self._plan.size,
             sha256=sha256,
+            job_version=self._run.job.version_id,
             planned=self.tally,
             cursor=cursor,
         )

@@ -135,7 +135,7 @@ class Ledger(Protocol):
         ...
 
     def release(self, run: Run, *, approve: HoldCode | None) -> Run:
-        """Lift the hold, approve of its reason where one is given, forget fruitless steps, and return the run."""
+        """Lift the hold, approve of its reason where one is given, forget failures so far, and return the run."""
         ...
 
     def replan(self, run: Run, job: JobRef) -> None:
@@ -163,7 +163,7 @@ class Ledger(Protocol):
         """Put a PLANNED chunk if absent; False where it stands already.
 
         Raises:
-            Conflict: the run is planned already, for this generation.
+            Conflict: the run is planned already, for this generation; or is held; or has another version of its job.
         """
         ...
 
@@ -202,6 +202,10 @@ class Ledger(Protocol):
 
     def none_seen(self, intent: Intent, at: datetime) -> None:
         """Write down that reconciliation found no candidate."""
+        ...
+
+    def postpone(self, chunk: Chunk, *, not_before: datetime, error: str) -> None:
+        """Keep a PLANNED chunk back until then."""
         ...
 
     def look_again(self, intent: Intent, at: datetime) -> None:

@@ -11,7 +11,7 @@ from nightshift import run_files
 from nightshift.applying import Applier
 from nightshift.archiving import archive_results
 from nightshift.decision import GRACE_LOST, collectable
-from nightshift.errors import Conflict, ForeignBatch, NightshiftError, NotAccepted
+from nightshift.errors import Conflict, ForeignBatch, NightshiftError, NotAccepted, ResultsIncomplete
 from nightshift.job import parse_job
 from nightshift.model import Chunk, ChunkId, ChunkState, Intent, RunId, Worker
 from nightshift.ports import BatchApi, Clock, Ledger, Outputs, Tickets
@@ -149,6 +149,12 @@ class Collector:
 
 
 def _pause(chunk: Chunk, error: Exception) -> timedelta:
-    """Return how long to keep a chunk back after one more failure."""
+    """Return how long to keep a chunk back after one more failure.
+
+    Where the same rows are missing a second time, an hour: the third reading gives them up, and a bad quarter of an
+    hour must not.
+    """
+    if isinstance(error, ResultsIncomplete) and error.reading > 1:
+        return LONGEST_PAUSE
     asked = timedelta(seconds=error.retry_after) if isinstance(error, NotAccepted) else timedelta()
     return max(asked, min(FIRST_PAUSE * (1 << min(chunk.failures, 10)), LONGEST_PAUSE))

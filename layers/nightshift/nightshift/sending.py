@@ -7,6 +7,7 @@
        └───── reconcile ────────┴──── not known: the intent stays
 """
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -98,32 +99,42 @@ class Sender:
             chunk = self._next(run_id)
             if chunk is None or self.clock() + LEAST_TIME > deadline:
                 return done
-            if done == 0 and not self._probe(run_id):
+            if done == 0 and not self._probe(chunk):
                 return done
             if not self._send(chunk, owner, deadline):
                 return done
             done += 1
 
     def _next(self, run_id: RunId) -> Chunk | None:
-        run = self.ledger.run(run_id)
-        if run.hold is not None:
-            return None
-        now = self.clock()
+        run, now = self.ledger.run(run_id), self.clock()
         return next((c for c in self.ledger.chunks(run_id) if sendable(c, run, now)), None)
 
-    def _probe(self, run_id: RunId) -> bool:
-        """Fail before the intent where the key or the money is gone: an intent that stands blocks every run."""
+    def _probe(self, chunk: Chunk) -> bool:
+        """Fail before the intent where the API is away, or the key or the money: a standing intent blocks every run."""
         try:
             self.api.probe()
         except ApiError as error:
-            if (hold := hold_for(error, self.clock())) is None:
-                raise
-            self.ledger.hold(run_id, hold)
+            now = self.clock()
+            if (hold := hold_for(error, now)) is not None:
+                self.ledger.hold(chunk.run_id, hold)
+            else:
+                self.ledger.postpone(chunk, not_before=now + LOOK_AGAIN, error=str(error))
             return False
         return True
 
+    def _check_plan(self, chunk: Chunk) -> None:
+        """Read the plan once before its intent: what cannot be read, or is not what was planned, is never half sent."""
+        digest = hashlib.sha256()
+        with self.outputs.open(run_files.plan(chunk.run_id, chunk.id)) as plan:
+            while block := plan.read(BLOCK):
+                digest.update(block)
+        if digest.hexdigest() != chunk.sha256:
+            message = f"{run_files.plan(chunk.run_id, chunk.id)} is not what was planned; it is not sent."
+            raise Conflict(message)
+
     def _send(self, chunk: Chunk, owner: str, deadline: datetime) -> bool:
         """Send one chunk. True where it is now a batch."""
+        self._check_plan(chunk)
         intent = Intent(
             chunk.run_id, chunk.id, chunk.attempt + 1, chunk.rows, owner, created=self.clock(), deadline=deadline
         )
@@ -164,7 +175,7 @@ class Sender:
         try:
             candidates = self._candidates(intent)
             matching = self._ours(intent, candidates) if len(candidates) > 1 else candidates
-        except ApiError:
+        except (ApiError, msgspec.DecodeError):
             self.ledger.look_again(intent, now + LOOK_AGAIN)
             return False
         try:

@@ -2,11 +2,11 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from nightshift.decision import FRUITLESS_LIMIT, Policy, fingerprint, next_step
+from nightshift.decision import FRUITLESS_LIMIT, Policy, fingerprint, next_step, stuck
 from nightshift.errors import ApiError
 from nightshift.model import BatchId, BatchView, Chunk, ChunkState, Hold, HoldCode, Intent, Run, RunId, Step, StepKind
 from nightshift.ports import BatchApi, Clock, Executions, Ledger
@@ -72,6 +72,9 @@ class Watcher:
         if ended:
             chunks = self.ledger.chunks(run.run_id)
         now, intent = self.clock(), self.ledger.intent()
+        if run.hold is None and (hold := next((h for c in chunks if (h := stuck(c, now))), None)) is not None:
+            self.ledger.hold(run.run_id, hold)
+            run = replace(run, hold=hold)
         run = self._progress(run, chunks, intent, now)
         step = next_step(run, chunks, intent, now, self.policy)
         if step.kind in ACTIVE and run.retry_at is not None and run.retry_at > now:
@@ -102,22 +105,29 @@ class Watcher:
         """Ask the API about batches in flight, and write down which have ended. Trouble is no news, never an error."""
         if not sent:
             return 0, ""
+        seen: dict[BatchId, BatchView] = {}
+        troubles: list[str] = []
         try:
-            seen = self._ask(sent)
+            seen.update((batch.id, batch) for batch in self._ask(sent, troubles))
         except ApiError as error:
-            return 0, str(error)
+            troubles.append(str(error))
         ended = 0
         for chunk in sent:
             batch = seen.get(chunk.batch_id) if chunk.batch_id is not None else None
             if batch is not None and batch.ended:
                 self.ledger.ended(chunk, batch)
                 ended += 1
-        return ended, ""
+        return ended, "; ".join(troubles)
 
-    def _ask(self, sent: Sequence[Chunk]) -> dict[BatchId, BatchView]:
+    def _ask(self, sent: Sequence[Chunk], troubles: list[str]) -> Iterator[BatchView]:
+        """Yield the batches of chunks; one that cannot be had is no reason not to ask for the others."""
         ids = [c.batch_id for c in sent if c.batch_id is not None]
-        if len(ids) <= ASK_EACH:
-            return {i: self.api.batch(i) for i in ids}
-        since = min(c.sent_at for c in sent if c.sent_at is not None) - LOOK_BACK
-        wanted = set(ids)
-        return {b.id: b for b in self.api.batches(since) if b.id in wanted}
+        if len(ids) > ASK_EACH:
+            since = min(c.sent_at for c in sent if c.sent_at is not None) - LOOK_BACK
+            yield from self.api.batches(since)
+            return
+        for batch_id in ids:
+            try:
+                yield self.api.batch(batch_id)
+            except ApiError as error:
+                troubles.append(str(error))

@@ -150,10 +150,8 @@ class AnthropicBatches:
         headers = {"Content-Type": "application/json", "Content-Length": str(body.size)}
         limits = httpx2.Timeout(timeout, connect=CONNECT_SECONDS)
         try:
-            with self._client(key, retries=0, timeout=limits) as client:
-                batch = client.post(
-                    PATH, cast_to=MessageBatch, content=body, options={"headers": headers, "max_retries": 0}
-                )
+            with self._client(key, limits) as client:
+                batch = client.post(PATH, cast_to=MessageBatch, content=body, options={"headers": headers})
                 return _view(batch)
         except ApiError:
             raise
@@ -161,7 +159,7 @@ class AnthropicBatches:
             raise translate(error) from None  # the SDK's error holds the request, and that the tickets
 
     def _call[T](self, ask: Callable[[anthropic.Anthropic], T]) -> T:
-        """Ask something that may be asked again: retried by the SDK, and once more with a fresh key."""
+        """Ask something that may be asked again, once more with a fresh key where the key is refused."""
         try:
             return self._ask(ask, self._key(fresh=False))
         except Unauthorized:
@@ -178,7 +176,7 @@ class AnthropicBatches:
         if self._kept is None or self._kept.api_key != key:
             if self._kept is not None:
                 self._kept.close()
-            self._kept = self._client(key, retries=2, timeout=httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS))
+            self._kept = self._client(key, httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS))
         return self._kept
 
     def close(self) -> None:
@@ -187,11 +185,15 @@ class AnthropicBatches:
             self._kept.close()
             self._kept = None
 
-    def _client(self, key: str, *, retries: int, timeout: httpx2.Timeout) -> anthropic.Anthropic:
-        """Make a client that follows no redirect and takes nothing from the environment."""
+    def _client(self, key: str, timeout: httpx2.Timeout) -> anthropic.Anthropic:
+        """Make a client that follows no redirect, takes nothing from the environment, and never retries.
+
+        The SDK would send a create again, and sleep for as long as a `retry-after` says, beyond any Lambda's life.
+        Whoever asks here looks again later anyway.
+        """
         transport = anthropic.DefaultHttpxClient(follow_redirects=False, trust_env=False, timeout=timeout)
         return anthropic.Anthropic(
-            api_key=key, base_url=self._base_url, max_retries=retries, timeout=timeout, http_client=transport
+            api_key=key, base_url=self._base_url, max_retries=0, timeout=timeout, http_client=transport
         )
 
 

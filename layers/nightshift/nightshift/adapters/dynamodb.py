@@ -132,20 +132,22 @@ class DynamoLedger:
     def release(self, run: Run, *, approve: HoldCode | None) -> Run:
         """See `ports.Ledger`."""
         approved = run.approved if approve is None or approve in run.approved else (*run.approved, approve)
+        for chunk in self.chunks(run.run_id):
+            if chunk.failures:
+                self._change_chunk(chunk, chunk.state, None, failures=0, not_before=None)
         self._change_run(run.run_id, hold=None, approved=approved, fruitless=0, retry_at=None, dispatched=False)
         return self.run(run.run_id)
 
     def replan(self, run: Run, job: JobRef) -> None:
         """See `ports.Ledger`."""
         chunks = self.chunks(run.run_id)
-        if any(c.state is not ChunkState.PLANNED for c in chunks):
-            message = f"Run {run.run_id} has sent something; its plan stands."
+        if run.hold is None or any(c.state is not ChunkState.PLANNED for c in chunks):
+            message = f"Run {run.run_id} is not held, or has sent something; its plan stands."
             raise Conflict(message)
-        self._change_run(
-            run.run_id, "attribute_exists(#hold)", job=job, planned=False, rows=0, leftover=Tally(), plan_digest=""
-        )
-        for chunk in chunks:
+        for chunk in chunks:  # first: killed between, the run still has its old job, and is planned again
             self._client.delete_item(TableName=self._table, Key=to_wire(chunk_key(run.run_id, chunk.id)))
+        sets = {"job": job, "planned": False, "rows": 0, "leftover": Tally(), "plan_digest": ""}
+        self._change_run(run.run_id, "attribute_exists(#hold)", **sets)
 
     def next_execution(self, run_id: RunId, number: int) -> bool:
         """See `ports.Ledger`."""
@@ -182,12 +184,17 @@ class DynamoLedger:
     def plan_chunk(self, chunk: Chunk) -> bool:
         """See `ports.Ledger`."""
         unplanned = "#planned = :no" if chunk.generation == 0 else "#generation = :before"
-        values = {"no": False} if chunk.generation == 0 else {"before": chunk.generation - 1}
+        values: dict[str, Any] = {"no": False} if chunk.generation == 0 else {"before": chunk.generation - 1}
         key = chunk_key(chunk.run_id, chunk.id)
         try:
             self._items.apply_all(
                 [
-                    Change(run_key(chunk.run_id), when=unplanned, values=values, kind="ConditionCheck"),
+                    Change(
+                        run_key(chunk.run_id),
+                        when=f"{unplanned} AND {_SAME_PLAN}",
+                        values={**values, "version": chunk.job_version},
+                        kind="ConditionCheck",
+                    ),
                     Change(key, encode(chunk), when=ABSENT, kind="Put"),
                 ]
             )
@@ -210,8 +217,8 @@ class DynamoLedger:
         """See `ports.Ledger`."""
         self._change_run(
             run.run_id,
-            "#planned = :no",
-            {"no": False},
+            f"#planned = :no AND {_SAME_PLAN}",
+            {"no": False, "version": run.job.version_id},
             planned=True,
             rows=run.rows,
             plan_digest=run.plan_digest,
@@ -344,6 +351,10 @@ class DynamoLedger:
         when = "#applied = #archive.#size"
         self._change_chunk(chunk, ChunkState.ARCHIVED, worker, when, state=ChunkState.COLLECTED, worker=None, error="")
 
+    def postpone(self, chunk: Chunk, *, not_before: datetime, error: str) -> None:
+        """See `ports.Ledger`."""
+        self._change_chunk(chunk, ChunkState.PLANNED, None, not_before=not_before, error=error)
+
     def let_go(self, chunk: Chunk, worker: Worker) -> None:
         """See `ports.Ledger`."""
         self._change_chunk(chunk, chunk.state, worker, worker=None)
@@ -416,6 +427,9 @@ class DynamoLedger:
         return item
 
 
+_SAME_PLAN = "attribute_not_exists(#hold) AND #job.#version_id = :version"
+"""A hold forbids planning, and after it another version of the job may be pinned: a planner that lived on must stop."""
+
 _SAME_INTENT = "#run_id = :run AND #chunk = :chunk AND #attempt = :attempt AND #owner = :owner"
 
 
@@ -424,12 +438,12 @@ def _same_intent(intent: Intent) -> dict[str, Any]:
 
 
 def _settle(intent: Intent, **sets: Any) -> Change:
-    """Move the chunk of an intent out of SENDING, if it is still in this attempt."""
+    """Move the chunk of an intent out of SENDING."""
     return Change(
         chunk_key(intent.run_id, intent.chunk),
         _encoded(sets),
-        when="#state = :sending AND #attempt = :attempt",
-        values={"sending": ChunkState.SENDING, "attempt": intent.attempt},
+        when="#state = :sending",  # the attempt is the intent's, which the same transaction holds to be this one
+        values={"sending": ChunkState.SENDING},
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from contextlib import closing, contextmanager
 from itertools import batched
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -11,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from nightshift.adapters.multipart import S3Upload
 from nightshift.errors import BadInput, BadJob, Conflict
-from nightshift.model import InputRef, JobRef
+from nightshift.model import JOB_NAME, InputRef, JobRef
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -93,7 +94,7 @@ class S3Inputs:
         """See `ports.Inputs.jobs`."""
         keys = _keys(self._client, self._bucket, "jobs/")
         names = [key.removeprefix("jobs/").removesuffix(".yaml") for key in keys if key.endswith(".yaml")]
-        return [name for name in names if "/" not in name]
+        return [name for name in names if re.fullmatch(JOB_NAME, name)]
 
     def _ref(self, key: str, version_id: str, size: int, modified: datetime) -> InputRef:
         # S3 keeps whole seconds. Cutting the rest makes `pin` and `newest` agree on servers that keep more.
