@@ -146,8 +146,8 @@ class DynamoLedger:
             raise Conflict(message)
         for chunk in chunks:  # first: killed between, the run still has its old job, and is planned again
             self._client.delete_item(TableName=self._table, Key=to_wire(chunk_key(run.run_id, chunk.id)))
-        sets = {"job": job, "planned": False, "rows": 0, "leftover": Tally(), "plan_digest": ""}
-        self._change_run(run.run_id, "attribute_exists(#hold)", **sets)
+        sets: dict[str, Any] = {"job": job, "planned": False, "rows": 0, "leftover": Tally(), "plan_digest": ""}
+        self._change_run(run.run_id, "attribute_exists(#hold)", None, **sets)
 
     def next_execution(self, run_id: RunId, number: int) -> bool:
         """See `ports.Ledger`."""
