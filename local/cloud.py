@@ -122,7 +122,7 @@ class Cloud:
             control_plane.moto_app(self._clock), self._access, self._storage.hash_keys.get
         )
         if self._options.dynamodb_local:
-            child, engine = start_dynamodb_local()
+            child, engine = start_dynamodb_local(self._work)
             self._children.append(child)
             self._door.use_dynamodb(engine)
         self._server.serve(self._door)
