@@ -21,7 +21,7 @@ FRUITLESS_LIMIT = 10
 """Steps in a row that changed nothing before the run is held, and tried no further even to collect."""
 
 CHUNK_FAILURES = 10
-"""Failures of one chunk before its run is held for it: some six hours, with pauses that double up to one."""
+"""Failures of one chunk before its run is held for it: some four hours, with pauses that double up to one."""
 
 OVERDUE = timedelta(hours=26)
 """A batch ends 24 h after its creation at the latest (API reference, `expires_at`); two more mean a fault."""
