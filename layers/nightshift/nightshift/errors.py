@@ -3,7 +3,7 @@
 NightshiftError
 ├── BadTrigger          an event that can start nothing
 ├── BadJob              a job file that cannot be used; the message names file, line and reason
-├── BadInput            an input file that is refused whole; carries the code of docs/bad-inputs
+├── BadInput            an input file that is refused whole; carries a code of input_codes.py
 ├── RunNotFound         no such run in the ledger
 ├── Conflict            a conditional write lost: somebody else moved the item first
 ├── MisconfiguredError  the function's environment is not usable (missing or forbidden variables)
@@ -37,7 +37,7 @@ class BadInput(NightshiftError):
     """An input file that is refused whole, before any of its rows counts."""
 
     def __init__(self, code: str, detail: str, *, line: int | None = None) -> None:
-        """Refuse a file: `code` as in docs/bad-inputs, `detail` for a person, `line` physical, from 1."""
+        """Refuse a file: `code` as in input_codes.py, `detail` for a person, `line` physical, from 1."""
         super().__init__(f"{code}: {detail}" if line is None else f"{code}: line {line}: {detail}")
         self.code = code
         self.detail = detail
