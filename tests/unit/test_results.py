@@ -154,6 +154,19 @@ class TestFailures:
         night.answer(1, *answered(FIRST))
         assert night.collect() == {"collected": 1, "rows": 3}
 
+    def test_the_reading_that_gives_rows_up_comes_an_hour_after_the_one_before(self, night: Night) -> None:
+        night.begin()
+        night.answer(1, *answered(FIRST)[:2])
+        pauses = []
+        for _ in range(2):
+            night.collect()
+            not_before = night.chunk(FIRST).not_before
+            assert not_before is not None
+            pauses.append((not_before - night.clock()).total_seconds() / 60)
+            night.clock.moment = not_before
+        assert pauses == [1, 60]
+        assert night.collect() == {"collected": 1, "rows": 3}
+
     def test_a_chunk_is_tried_once_by_an_invocation(self, night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
         night.begin(chunks=2)
         night.answer(2, *answered(SECOND))
