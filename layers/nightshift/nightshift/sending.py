@@ -82,7 +82,7 @@ class Sender:
     clock: Clock
 
     def send(self, run_id: RunId, *, owner: str, deadline: datetime) -> int:
-        """Send until nothing is left, something says wait, or time runs short. Returns the batches created or adopted.
+        """Send until nothing is left, something says wait, or time runs short. Returns the batches created.
 
         Args:
             run_id: the run.

@@ -72,7 +72,7 @@ class Submitter:
         return batches
 
     def _work(self, run_id: RunId, owner: str, deadline: datetime) -> int:
-        """Plan and send one run as far as the time allows. Returns the batches created or adopted."""
+        """Plan and send one run as far as the time allows. Returns the batches created."""
         run = self.ledger.run(run_id)
         if run.hold is None and not run.planned and not self.planner.plan(run, deadline):
             return 0
