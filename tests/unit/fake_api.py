@@ -23,6 +23,8 @@ class FakeApi:
     """What every call but create raises."""
     missing: set[BatchId] = field(default_factory=set)
     """Batches that are said not to be there."""
+    cancels: list[BatchId] = field(default_factory=list)
+    """Batches that somebody asked to cancel, in order."""
     bodies: list[bytes] = field(default_factory=list)
     stored: dict[BatchId, BatchView] = field(default_factory=dict)
     lines: dict[BatchId, bytes] = field(default_factory=dict)
@@ -67,6 +69,16 @@ class FakeApi:
         self._up()
         newest_first = sorted(self.stored.values(), key=lambda b: b.created_at, reverse=True)
         yield from (b for b in newest_first if b.created_at >= since)
+
+    def cancel(self, batch_id: BatchId) -> BatchView:
+        self._up()
+        if batch_id in self.missing:
+            raise Rejected(f"no {batch_id}", status=404)
+        self.cancels.append(batch_id)
+        batch = self.stored[batch_id]
+        if not batch.ended:
+            self.stored[batch_id] = batch = replace(batch, processing_status="canceling")
+        return batch
 
     @contextmanager
     def results(self, batch: BatchView) -> Iterator[Iterator[bytes]]:

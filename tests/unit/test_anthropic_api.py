@@ -22,6 +22,7 @@ from nightshift.errors import (
     Rejected,
     Unauthorized,
 )
+from nightshift.model import BatchId
 from tests.unit.conftest import START
 from tests.unit.made import batch
 
@@ -249,6 +250,15 @@ def test_listing_stops_at_the_first_batch_that_is_too_old(server: Server) -> Non
     assert [path for _, path, _, _ in server.seen] == [
         "/v1/messages/batches?limit=1000",
         "/v1/messages/batches?after_id=b8&limit=1000",
+    ]
+
+
+def test_a_batch_is_canceled_by_its_id(server: Server) -> None:
+    server.answers = [say(200, WIRE | {"processing_status": "canceling"})]
+
+    assert api(server.url).cancel(BatchId("msgbatch_01")).processing_status == "canceling"
+    assert [(method, path) for method, path, _, _ in server.seen] == [
+        ("POST", "/v1/messages/batches/msgbatch_01/cancel")
     ]
 
 

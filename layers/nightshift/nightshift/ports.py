@@ -307,6 +307,10 @@ class BatchApi(Protocol):
         """Yield batches from the newest back to those created before `since`, exclusive."""
         ...
 
+    def cancel(self, batch_id: BatchId) -> BatchView:
+        """Ask for a batch to be canceled: what it has done by then is billed and can be had, once it has ended."""
+        ...
+
     def results(self, batch: BatchView) -> AbstractContextManager[Iterator[bytes]]:
         """Open a batch's results as blocks of bytes, as they come: lines may be split anywhere."""
         ...

@@ -127,6 +127,10 @@ class AnthropicBatches:
                 return
             after = page.last_id
 
+    def cancel(self, batch_id: BatchId) -> BatchView:
+        """See `ports.BatchApi`."""
+        return _view(self._call(lambda client: client.messages.batches.cancel(batch_id)))
+
     def _page(self, after: str | None) -> Any:
         return self._call(lambda client: client.messages.batches.list(limit=PAGE, after_id=after or anthropic.omit))
 
