@@ -25,6 +25,8 @@ from local.running import CloudDidNotStartError, Item, RunningCloud, running_clo
 TICK_SECONDS = 0.2
 SILENCE_SECONDS = 300
 """Without any event for so long, in real time, something hangs."""
+NIGHTLY = "SubmitFunctionNightly"
+"""The schedule that starts nightly jobs, by its name in the template."""
 DONE, FAILED, HELD = 0, 1, 3
 
 
@@ -72,7 +74,7 @@ def _night(cloud: RunningCloud, options: argparse.Namespace, console: Console) -
         cloud.upload(f"inbox/{name}/{options.input.name}", options.input)
         if nightly:
             display.say(f"{name} is a nightly job: firing the schedule")
-            cloud.ask("fire", post=True, name=_schedule(cloud))
+            cloud.ask("fire", post=True, name=NIGHTLY)
         run_id, verdict = _follow(cloud, story, display)
     if run_id is None:
         console.print(verdict, style="red")
@@ -95,11 +97,6 @@ def _job(path: Path) -> tuple[str, bool]:
         return str(job["job"]), job.get("schedule") == "nightly"
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
         return path.stem, False
-
-
-def _schedule(cloud: RunningCloud) -> str:
-    name: str = cloud.client("scheduler").list_schedules()["Schedules"][0]["Name"]
-    return name
 
 
 def _follow(cloud: RunningCloud, story: Story, display: Display) -> tuple[str | None, str]:
