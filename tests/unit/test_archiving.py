@@ -26,6 +26,9 @@ IDS = [custom_id(made.RUN, CHUNK.id, row) for row in range(1, ROWS + 1)]
 KEY = run_files.raw(made.RUN, CHUNK.id, BatchId("msgbatch_01"))
 LINES = [labelled(IDS[0]), expired(IDS[1]), succeeded(IDS[2], "é\u2028\u0085x"), labelled(IDS[3]), labelled(IDS[4])]
 STREAM = b"".join(LINES)
+STRANGER = labelled(custom_id(made.RUN, chunk_id(0, 2), 1))
+SECOND = labelled(IDS[0], "technical")
+ASIDE = run_files.strange(made.RUN, CHUNK.id, BatchId("msgbatch_01"))
 
 
 class StreamApi:
@@ -62,8 +65,19 @@ def archive(data: bytes, to: MemoryOutputs | None = None, chunk: Chunk = CHUNK, 
     return found, to.files[found.key]
 
 
-def described(data: bytes) -> Archive:
-    return Archive(KEY, len(data), data.count(b"\n"), hashlib.sha256(data).hexdigest())
+def described(data: bytes, *, strange: int = 0) -> Archive:
+    return Archive(KEY, len(data), data.count(b"\n"), hashlib.sha256(data).hexdigest(), strange)
+
+
+def read(chunk: Chunk, data: bytes) -> Chunk:
+    """Read once more, in vain; returns the chunk as a failure leaves it."""
+    with pytest.raises(ResultsIncomplete) as error:
+        archive(data, chunk=chunk)
+    return replace(chunk, failures=chunk.failures + 1, error=f"ResultsIncomplete: {error.value}")
+
+
+def read_twice(data: bytes) -> Chunk:
+    return read(read(CHUNK, data), data)
 
 
 class TestCompleteStreams:
@@ -108,27 +122,24 @@ class TestIncompleteStreams:
         self.refused(b"", match="5 of 5 rows are not in it")
 
     def test_a_stream_cut_within_a_line_is_refused(self) -> None:
-        self.refused(STREAM[:-20], match="broken")
+        self.refused(STREAM[:-20], match="1 of 5 rows are not in it, 1 lines are strange")
 
     def test_two_results_for_one_row_are_refused(self) -> None:
-        self.refused(STREAM + labelled(IDS[0], "technical"), match=f"two different results for {IDS[0]}")
+        self.refused(STREAM + labelled(IDS[0], "technical"), match=": 1 rows have two results")
 
     def test_a_row_that_was_never_sent_is_refused(self) -> None:
-        self.refused(STREAM + labelled(IDS[0][:-6] + "000099"), match="never sent")
+        self.refused(STREAM + labelled(IDS[0][:-6] + "000099"), match=": 1 lines are strange")
 
     @pytest.mark.parametrize("line", [b'{"type":"error","error":{"message":"secret"}}\n', b"<html>secret\n", b"null\n"])
     def test_a_line_without_a_custom_id_is_refused_and_not_quoted(self, line: bytes) -> None:
-        self.refused(
-            STREAM + line, match=r"^results of msgbatch_01: the line after 5 rows is broken or has no custom_id$"
-        )
+        match = r"^results of msgbatch_01: 1 lines are strange \(0 with another chunk's custom_id\) \([0-9a-f]{8}\), r"
+        self.refused(STREAM + line, match=match)
 
     def test_lines_of_another_chunk_among_ours_are_refused(self) -> None:
-        stranger = labelled(custom_id(made.RUN, chunk_id(0, 2), 1))
-        self.refused(stranger + STREAM, match="1 lines carry another chunk's custom_id")
+        self.refused(STRANGER + STREAM, match=r"1 lines are strange \(1 with another chunk's custom_id\)")
 
     def test_another_chunks_results_that_may_go_on_with_ours_are_refused_but_not_disowned(self) -> None:
-        stranger = labelled(custom_id(made.RUN, chunk_id(0, 2), 1))
-        self.refused(stranger, match="1 lines carry another chunk's custom_id")
+        self.refused(STRANGER, match="5 of 5 rows are not in it, 1 lines are strange")
 
     def test_an_api_error_goes_through_and_leaves_no_archive(self) -> None:
         to = outputs()
@@ -162,33 +173,92 @@ class TestIncompleteStreams:
 
 
 class TestMissingRows:
-    def read(self, chunk: Chunk, data: bytes) -> Chunk:
-        """Read once more; returns the chunk as a failure leaves it."""
-        with pytest.raises(ResultsIncomplete) as error:
-            archive(data, chunk=chunk)
-        return replace(chunk, failures=chunk.failures + 1, error=f"ResultsIncomplete: {error.value}")
-
     def test_the_third_reading_with_the_same_rows_absent_is_archived_without_them(self) -> None:
         short = b"".join(LINES[:-2])
-        twice = self.read(self.read(CHUNK, short), short)
+        twice = read_twice(short)
         assert twice.error.endswith("reading 2 of 3")
         assert archive(short, chunk=twice) == (described(short), short)
 
     def test_an_empty_batch_read_three_times_is_an_empty_archive(self) -> None:
-        assert archive(b"", chunk=self.read(self.read(CHUNK, b""), b"")) == (described(b""), b"")
+        assert archive(b"", chunk=read_twice(b"")) == (described(b""), b"")
 
     def test_other_absent_rows_begin_the_count_again(self) -> None:
-        twice = self.read(self.read(CHUNK, b"".join(LINES[:-2])), b"".join(LINES[:-2]))
-        assert self.read(twice, b"".join(LINES[1:-1])).error.endswith("reading 1 of 3")
+        twice = read_twice(b"".join(LINES[:-2]))
+        assert read(twice, b"".join(LINES[1:-1])).error.endswith("reading 1 of 3")
 
     def test_another_failure_in_between_begins_the_count_again(self) -> None:
         short = b"".join(LINES[:-2])
-        disturbed = replace(self.read(self.read(CHUNK, short), short), error="Ambiguous: dropped")
-        assert self.read(disturbed, short).error.endswith("reading 1 of 3")
+        disturbed = replace(read_twice(short), error="Ambiguous: dropped")
+        assert read(disturbed, short).error.endswith("reading 1 of 3")
 
     def test_rows_that_come_after_all_are_archived(self) -> None:
-        twice = self.read(self.read(CHUNK, LINES[0]), LINES[0])
-        assert archive(STREAM, chunk=twice) == (described(STREAM), STREAM)
+        assert archive(STREAM, chunk=read_twice(LINES[0])) == (described(STREAM), STREAM)
+
+
+class TestStrangeLines:
+    @pytest.mark.parametrize(
+        "line",
+        [
+            b'{"type":"error","error":{"message":"x"},"request_id":"req_1"}\n',
+            b'{"custom_id": "cut in the mid\n',
+            b"\xff\x00\n",
+            labelled(IDS[0][:-6] + "000099"),
+            STRANGER,
+            SECOND,
+        ],
+        ids=["no custom_id", "broken", "bytes", "never sent", "another chunk's", "a second result"],
+    )
+    def test_a_strange_line_that_comes_three_times_is_kept_aside_and_costs_no_row(self, line: bytes) -> None:
+        to, data = outputs(), LINES[0] + line + b"".join(LINES[1:])
+        assert archive(data, to, chunk=read_twice(data)) == (described(STREAM, strange=1), STREAM)
+        assert to.files[ASIDE] == line
+
+    def test_nothing_is_kept_aside_where_nothing_is_strange(self) -> None:
+        to = outputs()
+        archive(STREAM, to)
+        assert ASIDE not in to.files
+
+    def test_absent_rows_and_strange_lines_are_settled_together(self) -> None:
+        to, data = outputs(), LINES[0][:-9] + b"\n" + b"".join(LINES[1:]) + STRANGER + SECOND + SECOND
+        rest = b"".join(LINES[1:]) + SECOND  # the row's whole line is its first
+        assert archive(data, to, chunk=read_twice(data)) == (described(rest, strange=2), rest)
+        assert to.files[ASIDE] == LINES[0][:-9] + b"\n" + STRANGER
+
+    def test_an_error_whose_words_differ_each_time_is_settled_too(self) -> None:
+        error = b'{"type":"error","request_id":"req_%d"}\n'
+        twice = read(read(CHUNK, STREAM + error % 1), STREAM + error % 2)
+        assert archive(STREAM + error % 3, chunk=twice) == (described(STREAM, strange=1), STREAM)
+
+    @pytest.mark.parametrize(
+        ("data", "other"),
+        [
+            (STREAM + STRANGER, STREAM + STRANGER * 2),
+            (STREAM + SECOND, STREAM + labelled(IDS[3], "technical")),
+            (STREAM + SECOND, STREAM + STRANGER),
+        ],
+        ids=["more lines", "another row's second", "another kind"],
+    )
+    def test_what_is_wrong_otherwise_begins_the_count_again(self, data: bytes, other: bytes) -> None:
+        assert read(read_twice(data), other).error.endswith("reading 1 of 3")
+
+    def test_of_two_results_in_another_order_each_time_the_first_of_the_last_reading_stands(self) -> None:
+        to, turned = outputs(), SECOND + STREAM
+        archived = archive(turned, to, chunk=read(read(CHUNK, STREAM + SECOND), turned))[1]
+        assert (archived, to.files[ASIDE]) == (SECOND + b"".join(LINES[1:]), LINES[0])
+
+    def test_no_more_than_so_many_lines_are_kept_and_all_are_counted(self) -> None:
+        to, data = outputs(), STREAM + b"".join(b"<%d>\n" % n for n in range(1500))
+        assert archive(data, to, chunk=read_twice(data))[0] == described(STREAM, strange=1500)
+        assert to.files[ASIDE] == b"".join(b"<%d>\n" % n for n in range(1000))
+
+    def test_no_more_than_so_many_bytes_are_kept(self) -> None:
+        to, data = outputs(), STREAM + b"<" * 999_998 + b"\n" + b"ab\n" + b"\n".join([b"!", b"!", b""])
+        assert archive(data, to, chunk=read_twice(data))[0] == described(STREAM, strange=4)
+        assert to.files[ASIDE] == b"<" * 999_998 + b"\n"
+
+    def test_strange_lines_alone_are_never_settled(self) -> None:
+        error = b'{"type":"error"}\n'
+        assert read(read_twice(error), error).error.endswith("reading 3 of 3")
 
 
 class TestForeignBatches:
@@ -198,6 +268,10 @@ class TestForeignBatches:
         with pytest.raises(ForeignBatch, match="msgbatch_01"):
             archive(strangers, to)
         assert KEY not in to.files
+
+    def test_a_few_rows_of_anothers_and_nothing_else_are_foreign_at_the_third_reading(self) -> None:
+        with pytest.raises(ForeignBatch, match="msgbatch_01"):
+            archive(STRANGER, chunk=read_twice(STRANGER))
 
 
 class TestStandingArchives:
@@ -210,8 +284,28 @@ class TestStandingArchives:
     def test_an_archive_that_stands_already_and_is_not_whole_is_refused(self) -> None:
         to = outputs()
         to.files[KEY] = LINES[0]
-        with pytest.raises(ResultsIncomplete, match="4 of 5 rows"):
+        with pytest.raises(ResultsIncomplete, match="4 of 5 rows that are in the results are not in runs/"):
             archive(STREAM, to)
+
+    def test_an_archive_with_a_strange_line_is_refused(self) -> None:
+        to = outputs()
+        to.files[KEY] = STREAM + STRANGER
+        with pytest.raises(ResultsIncomplete, match="1 lines of it are strange"):
+            archive(STREAM, to)
+
+    def test_what_a_worker_settled_before_it_died_is_settled_for_the_next(self) -> None:
+        to, data = outputs(), b"".join(LINES[:-1]) + SECOND + STRANGER
+        to.files[KEY], to.files[ASIDE] = SECOND + b"".join(LINES[1:-1]), LINES[0] + STRANGER
+        before = dict(to.files)
+        found, stored = archive(data, to, chunk=read_twice(data))
+        assert found == described(stored, strange=2)
+        assert to.files == before
+
+    def test_strange_lines_that_a_worker_did_not_store_before_it_died_are_stored_by_the_next(self) -> None:
+        to, data = outputs(), STREAM + STRANGER
+        to.files[KEY] = STREAM
+        archive(data, to, chunk=read_twice(data))
+        assert to.files[ASIDE] == STRANGER
 
     def test_a_chunk_without_a_batch_is_a_conflict(self) -> None:
         with pytest.raises(Conflict, match="has no batch"):

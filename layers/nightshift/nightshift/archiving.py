@@ -1,14 +1,15 @@
 """Archiving: a batch's results, from the API into the output bucket, whole or not at all.
 
-A results stream may end early without an error, so it counts as complete only when every planned custom_id was in it
-(or three readings ended with the same ones absent: then the API has lost them, and they are `missing`).
+A results stream may end early without an error, so it counts as whole only when every planned custom_id was in it once
+and nothing else was. What else three readings in a row find alike, the last an hour after the second, is settled: rows
+that are absent are `missing`, and strange lines are kept aside, so that they cost no other row its answer.
 Nothing is read again from the API once the archive exists: all that follows can be replayed from it for nothing.
 """
 
 import hashlib
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from nightshift import run_files
@@ -18,10 +19,13 @@ from nightshift.outcomes import custom_id_of
 from nightshift.ports import BatchApi, Clock, Outputs
 
 READS = 3
-"""Readings of a batch that must end alike before the rows that are absent from them count as missing."""
+"""Readings of a batch that must find the same wrong before it is settled."""
 
 READ = 1024 * 1024
 """Bytes read at once where an archive is checked."""
+
+ASIDE_LINES, ASIDE_BYTES = 1000, 1_000_000
+"""So much of the strange lines is kept for a person to look at; the others are only counted."""
 
 
 def archive_results(
@@ -47,9 +51,10 @@ def archive_results(
                 return None
             upload.write(check.accept(lines))
         check.finish(batch)
-        if upload.commit(once=True):
-            return check.archive(key)
-    return _standing(outputs, key, chunk, batch)
+        archive = check.archive(key) if upload.commit(once=True) else _standing(outputs, key, chunk, check)
+    if archive.strange:
+        _keep_aside(outputs, run_files.strange(chunk.run_id, chunk.id, batch.id), check)
+    return archive
 
 
 def planned_ids(outputs: Outputs, chunk: Chunk) -> set[str]:
@@ -71,17 +76,47 @@ def _tidy(lines: list[bytes]) -> list[bytes]:
     return [text for line in lines if (text := line.strip(b" \t\r"))]
 
 
-def _standing(outputs: Outputs, key: str, chunk: Chunk, batch: BatchView) -> Archive:
-    """Describe an archive that stood there already, after checking it as if it came from the API.
+def _standing(outputs: Outputs, key: str, chunk: Chunk, reading: "ResultsCheck") -> Archive:
+    """Describe an archive that stood there already, after holding it against the present reading.
 
-    An earlier worker wrote it and died, or both were at it. The API promises no order, so its bytes may be others.
+    An earlier worker wrote it and died, or both were at it. The API promises no order, so its bytes may be others; and
+    it has no strange lines: those that the present reading found count for it.
+
+    Raises:
+        ResultsIncomplete: it lacks rows that are in the results by now, or has lines that archives never have.
     """
-    check = ResultsCheck(chunk, planned_ids(outputs, chunk))
+    check = ResultsCheck(chunk, reading.planned)
     with outputs.open(key) as stream:
         for lines in whole_lines(iter(lambda: stream.read(READ), b"")):
             check.accept(lines)
-    check.finish(batch)
-    return check.archive(key)
+    lacking = check.missing - reading.missing
+    if lacking or check.aside.lines:
+        what = f"{len(lacking)} of {len(check.planned)} rows that are in the results are not in {key}"
+        raise ResultsIncomplete(f"{what}, which stands there already, and {check.aside.lines} lines of it are strange")
+    return replace(check.archive(key), strange=reading.aside.lines)
+
+
+def _keep_aside(outputs: Outputs, key: str, check: "ResultsCheck") -> None:
+    """Store strange lines, unless a worker that died had done so: of two results, its archive may have the other."""
+    with outputs.upload(key) as upload:
+        upload.write(b"".join(check.aside.kept))
+        upload.commit(once=True)
+
+
+@dataclass(slots=True)
+class _Aside:
+    """Lines that are not in the archive, as many as ASIDE_LINES and ASIDE_BYTES allow."""
+
+    lines: int = 0
+    """All of them, those that are not kept included."""
+    kept: list[bytes] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, line: bytes) -> None:
+        self.lines += 1
+        if len(self.kept) < ASIDE_LINES and self.size + len(line) < ASIDE_BYTES:
+            self.kept.append(line + b"\n")
+            self.size += len(line) + 1
 
 
 @dataclass(slots=True)
@@ -91,6 +126,9 @@ class _Seen:
     size: int = 0
     lines: int = 0
     foreign: int = 0
+    """Lines with another chunk's or another run's custom_id."""
+    strange: int = 0
+    """Lines that are no result of a planned row, the foreign ones included."""
 
 
 class ResultsCheck:
@@ -98,20 +136,24 @@ class ResultsCheck:
 
     def __init__(self, chunk: Chunk, planned: AbstractSet[str]) -> None:
         """Expect each of the `planned` custom_ids once."""
+        self.planned = planned
+        self.aside = _Aside()
         self._chunk = chunk
         self._prefix = custom_id_prefix(chunk.run_id, chunk.id)
-        self._planned = planned
         self._hashes: dict[str, int] = {}
         """custom_id → 64-bit hash of its line: tells a repeated line from a second result."""
+        self._contradicted: set[str] = set()
+        """Rows with two results that differ; the first stands."""
         self._seen = _Seen()
         self._sha256 = hashlib.sha256()
 
-    def accept(self, lines: Iterable[bytes]) -> bytes:
-        r"""Return those lines that are new, each with its `\n`.
+    @property
+    def missing(self) -> AbstractSet[str]:
+        """The planned custom_ids that were in no line so far."""
+        return self.planned - self._hashes.keys()
 
-        Raises:
-            ResultsIncomplete: a line is broken, has no custom_id or an unknown one, or contradicts an earlier one.
-        """
+    def accept(self, lines: Iterable[bytes]) -> bytes:
+        r"""Return those lines that are a planned row's first, each with its `\n`; set aside what is strange."""
         data = b"".join(line + b"\n" for line in lines if self._is_new(line))
         self._seen.size += len(data)
         self._sha256.update(data)
@@ -121,45 +163,55 @@ class ResultsCheck:
         """Judge the whole stream.
 
         Raises:
-            ResultsIncomplete: planned rows are absent, and were not three times in a row: the API may find them yet.
+            ResultsIncomplete: something is wrong that was not three times in a row: the API may mend it yet.
             ForeignBatch: every result of the batch is another's.
         """
-        if self._seen.foreign and not self._seen.lines and self._seen.foreign >= batch.rows:
+        what = self._wrong()
+        if not what:
+            return
+        reading = 1 + self._alike_before(what)
+        ours = self._seen.lines > 0
+        if self._seen.foreign and not ours and (self._seen.foreign >= batch.rows or reading == READS):
             raise ForeignBatch(f"no result of {batch.id} carries {self._prefix}…: it is not the batch of this chunk")
-        if self._seen.foreign:
-            raise self._incomplete(f"{self._seen.foreign} lines carry another chunk's custom_id")
-        if missing := self._planned - self._hashes.keys():
-            self._judge_missing(missing)
+        # Where no row at all is there but other lines are, settling would save no answer, and give up every one.
+        if reading < READS or (self._seen.strange and not ours):
+            text = f"results of {self._chunk.batch_id}: {what}, reading {reading} of {READS}"
+            raise ResultsIncomplete(text, reading=reading)
 
     def archive(self, key: str) -> Archive:
         """Describe the archive that the accepted lines make."""
-        return Archive(key, self._seen.size, self._seen.lines, self._sha256.hexdigest())
+        return Archive(key, self._seen.size, self._seen.lines, self._sha256.hexdigest(), self.aside.lines)
 
     def _is_new(self, line: bytes) -> bool:
         name = custom_id_of(line)
-        if name is None:
-            raise self._incomplete(f"the line after {self._seen.lines} rows is broken or has no custom_id")
-        if not name.startswith(self._prefix):
-            self._seen.foreign += 1
+        if name is None or name not in self.planned:
+            self._seen.strange += 1
+            self._seen.foreign += name is not None and not name.startswith(self._prefix)
+            self.aside.add(line)
             return False
-        if name not in self._planned:
-            raise self._incomplete("a line carries a custom_id of this chunk that was never sent")
         known = self._hashes.get(name)
         if known is None:
             self._hashes[name] = hash(line)
             self._seen.lines += 1
             return True
         if known != hash(line):
-            raise self._incomplete(f"two different results for {name}")
+            self._contradicted.add(name)
+            self.aside.add(line)
         return False  # the same line again says nothing new
 
-    def _judge_missing(self, missing: AbstractSet[str]) -> None:
-        """Raise, unless the last readings found the very same rows absent; the chunk's last error tells."""
-        which = hashlib.sha256("".join(sorted(missing)).encode()).hexdigest()[:8]
-        what = f"{len(missing)} of {len(self._planned)} rows are not in it ({which}), reading"
-        before = next((n for n in range(READS - 1, 0, -1) if self._chunk.error.endswith(f"{what} {n} of {READS}")), 0)
-        if before < READS - 1:
-            raise self._incomplete(f"{what} {before + 1} of {READS}", reading=before + 1)
+    def _wrong(self) -> str:
+        """Say what is wrong with the stream, in words that are the same wherever the same is; empty: nothing.
 
-    def _incomplete(self, what: str, *, reading: int = 0) -> ResultsIncomplete:
-        return ResultsIncomplete(f"results of {self._chunk.batch_id}: {what}", reading=reading)
+        Strange lines are told apart by their number only: an error of the API has another request id each time.
+        """
+        missing, strange = self.missing, self._seen.strange
+        told = [f"{len(missing)} of {len(self.planned)} rows are not in it"] * bool(missing)
+        told += [f"{len(self._contradicted)} rows have two results"] * bool(self._contradicted)
+        told += [f"{strange} lines are strange ({self._seen.foreign} with another chunk's custom_id)"] * bool(strange)
+        which = "\n".join([*sorted(missing), "", *sorted(self._contradicted)])
+        return f"{', '.join(told)} ({hashlib.sha256(which.encode()).hexdigest()[:8]})" if told else ""
+
+    def _alike_before(self, what: str) -> int:
+        """Return how many of the last readings in a row found the same; the chunk's last error tells."""
+        found = (n for n in range(1, READS) if self._chunk.error.endswith(f": {what}, reading {n} of {READS}"))
+        return next(found, 0)

@@ -141,6 +141,7 @@ class HoldCode(StrEnum):
     """Why a run is held. Each has its paragraph in docs/operations.md."""
 
     BY_HAND = "BY_HAND"
+    CANCELED = "CANCELED"
     BAD_JOB = "BAD_JOB"
     NO_USABLE_INPUT = "NO_USABLE_INPUT"
     TOO_MANY_REJECTS = "TOO_MANY_REJECTS"
@@ -153,6 +154,7 @@ class HoldCode(StrEnum):
     BATCH_OVERDUE = "BATCH_OVERDUE"
     CHUNK_FAILS = "CHUNK_FAILS"
     NO_PROGRESS = "NO_PROGRESS"
+    LOOP_DIES = "LOOP_DIES"
     ROWS_ASTRAY = "ROWS_ASTRAY"
 
 
@@ -214,6 +216,8 @@ class Archive:
     size: int
     lines: int
     sha256: str
+    strange: int = 0
+    """Lines of the stream that are not in it: no result of a row of the chunk, or a row's second. Kept aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +291,18 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """Whose a batch is."""
+
+    run_id: RunId
+    chunk: ChunkId
+    foreign: bool = False
+    """True where its results proved to be another's."""
+    superseded: bool = False
+    """True where the chunk has taken another batch of its rows in its place."""
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One trigger of one job over pinned inputs."""
 
@@ -327,6 +343,12 @@ class Run:
     """After a fruitless step: not before then."""
     reported: str = ""
     """Fingerprint that the last report was written at."""
+    restarts: int = 0
+    """Executions in a row that the audit started for a loop that had died without changing anything."""
+    restarted_at: str = ""
+    """Fingerprint that the last of them was started at."""
+    replanned_at: datetime | None = None
+    """When an earlier plan was forgotten: a batch of before is of that one."""
 
 
 @dataclass(frozen=True, slots=True)

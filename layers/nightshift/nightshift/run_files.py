@@ -43,6 +43,11 @@ def raw(run_id: RunId, chunk: ChunkId, batch_id: BatchId) -> str:
     return f"{home(run_id)}raw/{chunk}-{batch_id}.jsonl"
 
 
+def strange(run_id: RunId, chunk: ChunkId, batch_id: BatchId) -> str:
+    """Return the key of lines that came among a batch's results and are no result of a row of the chunk."""
+    return f"{home(run_id)}raw/{chunk}-{batch_id}.strange.jsonl"
+
+
 def part(run_id: RunId, kind: Part, chunk: ChunkId, offset: int) -> str:
     """Return the key of what the archive's lines from byte `offset` became: a repeated block lands on itself."""
     return f"{home(run_id)}{kind}/{chunk}-{offset:012d}.jsonl"
