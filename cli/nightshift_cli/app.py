@@ -35,7 +35,7 @@ class Family(TyperGroup):
 app = typer.Typer(
     name="nightshift",
     cls=Family,
-    help="Bulk Claude work, overnight, at half price: submit files, look at runs, hold and resume them.",
+    help="Bulk Claude work, overnight, at half price: submit files, look at runs, hold, cancel and resume them.",
     epilog=EXITS,
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # it would print local variables, and rows with them
@@ -44,5 +44,6 @@ app.command()(submit)
 app.command("runs")(runs.list_runs)
 app.command()(runs.show)
 app.command()(runs.hold)
+app.command()(runs.cancel)
 app.command()(runs.resume)
 app.add_typer(job.app, name="job")

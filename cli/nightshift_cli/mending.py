@@ -7,6 +7,7 @@ from nightshift_cli.stack import Stack
 
 WAYS_OUT: Mapping[HoldCode, Sequence[str]] = {
     HoldCode.BY_HAND: ["{resume}"],
+    HoldCode.CANCELED: ["nothing, if it shall stay so", "or send what was never sent: {resume}"],
     HoldCode.BAD_JOB: ["mend {file}", "{put}", "{resume}"],
     HoldCode.NO_USABLE_INPUT: ["mend the file", "{submit}"],
     HoldCode.TOO_MANY_REJECTS: ["mend the file", "{submit}", "or send the other rows: {resume} --approve"],

@@ -1,12 +1,12 @@
-"""Runs as text: the table of `runs`, the page of `show`."""
+"""Runs as text: the table of `runs`, the page of `show`, what `cancel` would do."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from rich.table import Table
 
 from nightshift.decision import settles_at
-from nightshift.model import Chunk, Intent, RowClass, StepKind
+from nightshift.model import Chunk, ChunkState, Intent, RowClass, StepKind
 from nightshift_cli.console import console, printable, put
 from nightshift_cli.view import Summary, View
 
@@ -38,14 +38,40 @@ def put_runs(runs: Sequence[Summary]) -> None:
 
 def put_page(view: View) -> None:
     """Print all there is to see of a run."""
-    for label, text in _lines(view):
+    _put_lines(_lines(view))
+    if view.summary.chunks:
+        put("")
+        _put_chunks(view.summary.chunks)
+
+
+def put_cancel(summary: Summary) -> None:
+    """Print what a cancel of the run would stop."""
+    _put_lines(_cancel_lines(summary))
+
+
+def _put_lines(lines: Iterable[tuple[str, str]]) -> None:
+    """Print texts of one or more lines, each behind its label."""
+    for label, text in lines:
         first, *others = text.splitlines() or [""]
         put(f"{label:<9} {first}")
         for line in others:
             put(f"{'':<9} {line}")
-    if view.summary.chunks:
-        put("")
-        _put_chunks(view.summary.chunks)
+
+
+def _cancel_lines(summary: Summary) -> Iterator[tuple[str, str]]:
+    run = summary.run
+    sent, sending, planned = (
+        [chunk for chunk in summary.chunks if chunk.state is state]
+        for state in (ChunkState.SENT, ChunkState.SENDING, ChunkState.PLANNED)
+    )
+    yield "run", run.run_id
+    yield "state", f"held: {run.hold.code}" if run.hold is not None else summary.state
+    yield "in flight", "\n".join(f"{c.batch_id}: {c.rows:,} rows of {c.id}" for c in sent) or "no batch"
+    if sending:
+        unknown = (f"{c.rows:,} rows of {c.id}: their batch is canceled once it is known" for c in sending)
+        yield "sending", "\n".join(unknown)
+    unfinished = "" if run.planned else "; the plan is not finished"
+    yield "not sent", f"{sum(c.rows for c in planned):,} rows in {len(planned):,} chunks{unfinished}"
 
 
 def _lines(view: View) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""`nightshift runs`, `show`, `hold` and `resume`: look at runs, and stop them or let them go on."""
+"""`nightshift runs`, `show`, `hold`, `cancel` and `resume`: look at runs, and stop them or let them go on."""
 
 from typing import Annotated
 
@@ -8,9 +8,9 @@ from nightshift.model import Run, RunId, RunState
 from nightshift_cli.console import put_json, say
 from nightshift_cli.exits import Exit
 from nightshift_cli.options import DEFAULT_STACK, AsJson, Local, RunArgument, StackName
-from nightshift_cli.page import put_page, put_runs
+from nightshift_cli.page import put_cancel, put_page, put_runs
 from nightshift_cli.stack import find
-from nightshift_cli.view import summaries, view
+from nightshift_cli.view import Summary, summaries, view
 
 
 def list_runs(
@@ -59,6 +59,33 @@ def hold(
         say(f"run {run} is done; there is nothing to hold")
         raise typer.Exit(Exit.FAILED)
     say(f"run {run} is held already{_reason(found)}")
+
+
+def cancel(
+    run: RunArgument,
+    *,
+    reason: Annotated[str, typer.Option(help="Why, for whoever looks at the run.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without this, only say what would be canceled.")] = False,
+    stack: StackName = DEFAULT_STACK,
+    local: Local = False,
+) -> None:
+    """Cancel a run: nothing more is sent, and its batches in flight are canceled.
+
+    What they have done by then is paid for, collected and applied. Rows that were canceled are not billed, and not
+    sent again.
+    """
+    here = find(stack, local=local)
+    if yes:
+        canceled = here.control().cancel(RunId(run), reason)
+        say(f"held; execution {canceled.execution} cancels its batches; {here.command(f'show {run}')}")
+        return
+    ledger = here.ledger()
+    found = ledger.run(RunId(run))
+    if found.state is RunState.DONE:
+        say(f"run {run} is done; there is nothing to cancel")
+        raise typer.Exit(Exit.FAILED)
+    put_cancel(Summary(found, ledger.chunks(found.run_id)))
+    say("nothing is canceled yet: add --yes")
 
 
 def resume(

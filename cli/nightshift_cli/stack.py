@@ -78,7 +78,7 @@ class Stack:
         return S3Outputs(self.clients("s3"), self.outputs["OutputBucketName"])
 
     def control(self) -> Control:
-        """Return what holds and resumes its runs."""
+        """Return what holds, cancels and resumes its runs."""
         executions = StepFunctionsExecutions(self.clients("stepfunctions"), self.outputs["RunMachineArn"])
         return Control(self.ledger(), self.inputs(), self.results(), executions, self.clock)
 

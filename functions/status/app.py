@@ -28,7 +28,8 @@ def lambda_handler(event: StatusRequest, _context: LambdaContext) -> dict[str, A
     logger.append_keys(run_id=event["run_id"], execution=event["execution"], turn=event["turn"])
     look = watcher().look(event["run_id"], execution=event["execution"], turn=event["turn"])
     step = look.step
-    logger.info("looked", extra={"step": step.kind, "why": step.reason, "ended": look.ended, "trouble": look.trouble})
+    seen = {"ended": look.ended, "canceled": look.canceled, "trouble": look.trouble}
+    logger.info("looked", extra={"step": step.kind, "why": step.reason, **seen})
     return {
         "v": 1,
         "run_id": event["run_id"],

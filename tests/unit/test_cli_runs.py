@@ -1,4 +1,4 @@
-"""`nightshift runs`, `show`, `hold` and `resume`, over a ledger of a local AWS."""
+"""`nightshift runs`, `show`, `hold`, `cancel` and `resume`, over a ledger of a local AWS."""
 
 import json
 import socket
@@ -257,6 +257,54 @@ def test_a_hold_keeps_its_first_reason_and_resume_lifts_it(nightshift: CliStack)
     assert nightshift.ledger.run(RUN).hold is None
 
 
+def test_cancel_first_only_says_what_would_be_canceled(nightshift: CliStack) -> None:
+    nightshift.ledger.create_run(run())
+    collected(nightshift.ledger, 1, ANSWERED)
+    sent(nightshift.ledger, 2)
+    sent(nightshift.ledger, 3)
+    for number in (4, 5, 6):
+        nightshift.ledger.plan_chunk(chunk(number))
+    nightshift.ledger.start_send(chunk(4), intent(4))
+    before = nightshift.ledger.run(RUN)
+
+    said = nightshift("cancel", RUN, "--reason", "wrong prompt")
+
+    assert said == Said(
+        Exit.DONE,
+        [
+            "run       triage-20261122-abcdefgh",
+            "state     open",
+            "in flight msgbatch_2: 3 rows of g0-000002",
+            "          msgbatch_3: 3 rows of g0-000003",
+            "sending   3 rows of g0-000004: their batch is canceled once it is known",
+            "not sent  6 rows in 2 chunks; the plan is not finished",
+        ],
+        ["nothing is canceled yet: add --yes"],
+    )
+    assert nightshift.ledger.run(RUN) == before
+
+
+def test_cancel_with_yes_holds_the_run_and_starts_the_execution_that_cancels(nightshift: CliStack) -> None:
+    nightshift.ledger.create_run(run(hold=Hold(HoldCode.API_KEY, "401", START), planned=True))
+
+    looked = nightshift("cancel", RUN, "--reason", "wrong prompt")
+    said = nightshift("cancel", RUN, "--reason", "wrong prompt", "--yes")
+
+    assert looked.out[1:] == ["state     held: API_KEY", "in flight no batch", "not sent  0 rows in 0 chunks"]
+    assert said == Said(
+        Exit.DONE, [], ["held; execution 2 cancels its batches; nightshift show triage-20261122-abcdefgh"]
+    )
+    shown = nightshift("show", RUN)
+    assert shown.status == Exit.HELD
+    assert [line.split(": ", 1)[1] for line in shown.out if line.startswith("state")] == ["CANCELED"]
+    assert [line.strip() for line in shown.out if "→" in line or "wrong prompt" in line] == [
+        "wrong prompt (was held before, API_KEY: 401)",
+        "→ nothing, if it shall stay so",
+        "→ or send what was never sent: nightshift resume triage-20261122-abcdefgh",
+    ]
+    assert "loop      triage-20261122-abcdefgh-c0002 RUNNING" in shown.out
+
+
 def test_resume_with_approve_waves_the_reason_through(nightshift: CliStack) -> None:
     nightshift.ledger.create_run(run(hold=Hold(HoldCode.SAME_ROWS, "as before", START)))
     nightshift.put_job()
@@ -278,19 +326,34 @@ def test_resume_refuses_a_job_file_that_still_cannot_be_used(nightshift: CliStac
     assert nightshift.ledger.run(RUN).hold is not None
 
 
-def test_a_run_that_is_done_is_neither_held_nor_resumed(nightshift: CliStack) -> None:
+def test_a_run_that_is_done_is_neither_held_nor_canceled_nor_resumed(nightshift: CliStack) -> None:
     nightshift.ledger.create_run(run())
     nightshift.ledger.reported(RUN, "f", done=True)
 
     assert nightshift("hold", RUN, "--reason", "late") == Said(
         Exit.FAILED, [], ["run triage-20261122-abcdefgh is done; there is nothing to hold"]
     )
+    assert nightshift("cancel", RUN, "--reason", "late") == Said(
+        Exit.FAILED, [], ["run triage-20261122-abcdefgh is done; there is nothing to cancel"]
+    )
+    assert nightshift("cancel", RUN, "--reason", "late", "--yes") == Said(
+        Exit.FAILED, [], ["Run triage-20261122-abcdefgh is done; there is nothing to cancel."]
+    )
     assert nightshift("resume", RUN) == Said(
         Exit.FAILED, [], ["Run triage-20261122-abcdefgh is done; there is nothing to resume."]
     )
 
 
-@pytest.mark.parametrize("command", [["show", "no-run"], ["hold", "no-run", "--reason", "x"], ["resume", "no-run"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["show", "no-run"],
+        ["hold", "no-run", "--reason", "x"],
+        ["cancel", "no-run", "--reason", "x"],
+        ["cancel", "no-run", "--reason", "x", "--yes"],
+        ["resume", "no-run"],
+    ],
+)
 def test_a_run_that_does_not_exist_is_one_line_and_a_status(
     nightshift: CliStack, runs_table: str, command: list[str]
 ) -> None:
@@ -365,6 +428,7 @@ def test_the_help_tells_every_exit_status(nightshift: CliStack) -> None:
 
 def test_a_command_line_that_is_wrong_has_a_status_of_its_own(nightshift: CliStack) -> None:
     assert nightshift("hold", RUN).status == Exit.USAGE
+    assert nightshift("cancel", RUN, "--yes").status == Exit.USAGE
     assert nightshift("nap").status == Exit.USAGE
 
 

@@ -29,6 +29,7 @@ MINUTE = timedelta(minutes=1)
 HELD = Hold(HoldCode.BY_HAND, "because", START)
 PLANNED = run(planned=True, max_generations=2)
 RETRYABLE = Tally(retryable=1)
+CANCELED = Hold(HoldCode.CANCELED, "because", START)
 LOST = chunk(state=ChunkState.SENT, sent_at=START - timedelta(hours=26, seconds=1))
 COLLECTED = chunk(state=ChunkState.COLLECTED)
 
@@ -80,6 +81,16 @@ def reported(state: Run, *chunks: Chunk) -> Run:
         (run(planned=True, hold=HELD), [LOST, chunk(2, ChunkState.ENDED)], None, StepKind.COLLECT),
         (run(planned=True, hold=HELD), [LOST, chunk(2, ChunkState.SENT)], None, StepKind.WAIT),
         (run(planned=True, hold=HELD), [chunk(state=ChunkState.ENDED, failures=10)], None, StepKind.REPORT),
+        (run(planned=True, hold=CANCELED), [chunk(), chunk(2, ChunkState.SENT)], None, StepKind.WAIT),
+        (run(planned=True, hold=CANCELED), [chunk(), chunk(2, ChunkState.ENDED)], None, StepKind.COLLECT),
+        (run(planned=True, hold=CANCELED), [chunk(), COLLECTED], None, StepKind.REPORT),
+        (
+            run(planned=True, hold=CANCELED),
+            [chunk(state=ChunkState.SENDING)],
+            intent(deadline=START - 15 * MINUTE),
+            StepKind.SUBMIT,
+        ),
+        (reported(run(planned=True, hold=CANCELED), chunk()), [chunk()], None, StepKind.HELD),
         (PLANNED, [chunk(state=ChunkState.ENDED, failures=9)], None, StepKind.COLLECT),
         (run(state=RunState.DONE), [COLLECTED], None, StepKind.DONE),
     ],

@@ -7,10 +7,10 @@ import pytest
 
 from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.decision import Policy
-from nightshift.errors import Ambiguous, RunNotFound
-from nightshift.model import ChunkState, HoldCode, RunId, RunState, Step, StepKind
+from nightshift.errors import Ambiguous, Rejected, RunNotFound
+from nightshift.model import BatchId, BatchView, ChunkState, Hold, HoldCode, RunId, RunState, Step, StepKind
 from nightshift.status import Look, Watcher
-from tests.unit.conftest import MovableClock
+from tests.unit.conftest import START, MovableClock
 from tests.unit.fake_api import FakeApi
 from tests.unit.made import RUN, chunk, intent, run
 
@@ -110,6 +110,98 @@ def test_a_chunk_that_keeps_failing_holds_its_run_and_says_why(loop: Loop) -> No
     assert hold is not None
     assert hold.code is HoldCode.CHUNK_FAILS
     assert "the table refuses it" in hold.reason
+
+
+CANCELED = Hold(HoldCode.CANCELED, "wrong prompt", START)
+
+
+@pytest.mark.parametrize("chunks", [2, 5])  # asked one by one, and by list
+def test_what_a_canceled_run_has_in_progress_is_canceled_once(loop: Loop, chunks: int) -> None:
+    loop.send(chunks)
+    ended, *others = loop.api.stored
+    loop.api.end(ended)
+    loop.ledger.hold(RUN, CANCELED)
+
+    look = loop.look()
+
+    assert loop.api.cancels == others
+    assert (look.canceled, look.ended, look.trouble) == (chunks - 1, 1, "")
+    assert loop.look().canceled == 0  # they are canceling: not asked for again
+    assert loop.api.cancels == others
+
+
+def test_after_a_cancel_the_next_look_comes_soon(loop: Loop) -> None:
+    loop.send(1)
+    loop.ledger.hold(RUN, CANCELED)
+    loop.api.down = Ambiguous("away", status=503)
+    loop.look()
+    loop.clock.move(minutes=40)
+    loop.api.down = None
+
+    look = loop.look()
+
+    assert look == Look(Step(StepKind.WAIT, 30, reason="1 batches in flight"), polled=1, canceled=1)
+    assert loop.ledger.run(RUN).changed_at == loop.clock()
+
+
+@pytest.mark.parametrize("code", [code for code in HoldCode if code is not HoldCode.CANCELED])
+def test_no_other_hold_cancels_anything(loop: Loop, code: HoldCode) -> None:
+    loop.send(1)
+    loop.ledger.hold(RUN, Hold(code, "because", START))
+
+    assert loop.look().canceled == 0
+    assert loop.api.cancels == []
+
+
+def test_trouble_with_one_cancel_does_not_spare_the_others_and_is_tried_again(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop.send(3)
+    first, *others = loop.api.stored
+    loop.ledger.hold(RUN, CANCELED)
+    cancel = loop.api.cancel
+
+    def refuse_first(batch_id: BatchId) -> BatchView:
+        if batch_id == first:
+            raise Rejected("it has just ended", status=400)
+        return cancel(batch_id)
+
+    with monkeypatch.context() as refusing:
+        refusing.setattr(loop.api, "cancel", refuse_first)
+        look = loop.look()
+
+    assert (look.canceled, look.trouble, look.step.kind) == (2, "it has just ended", StepKind.WAIT)
+    assert loop.look().canceled == 1
+    assert loop.api.cancels == [*others, first]
+
+
+def test_cancels_that_take_long_are_left_to_the_next_look(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop.send(4)
+    loop.ledger.hold(RUN, CANCELED)
+    cancel = loop.api.cancel
+
+    def slowly(batch_id: BatchId) -> BatchView:
+        loop.clock.move(seconds=10)
+        return cancel(batch_id)
+
+    monkeypatch.setattr(loop.api, "cancel", slowly)
+
+    assert [loop.look().canceled, loop.look().canceled] == [3, 1]
+
+
+def test_a_create_that_was_not_known_when_its_run_was_canceled_is_canceled_once_it_is_adopted(loop: Loop) -> None:
+    loop.ledger.plan_chunk(chunk())
+    loop.ledger.start_send(chunk(), sending := intent())
+    loop.ledger.finish_plan(run(rows=3, plan_digest="d"))
+    lost = loop.api.add(3)
+    loop.ledger.cancel(RUN, CANCELED)
+    assert (loop.look().step.kind, loop.api.cancels) == (StepKind.WAIT, [])
+    loop.clock.move(minutes=30)
+    assert loop.look().step.kind is StepKind.SUBMIT
+
+    loop.ledger.sent(sending, lost, adopted=True)
+
+    assert (loop.look().canceled, loop.api.cancels) == (1, [lost.id])
 
 
 def test_the_wait_grows_with_the_time_since_the_last_change(loop: Loop) -> None:

@@ -1,4 +1,4 @@
-"""What a person does to a run: hold it, and let it go on. The command line calls this with their own credentials."""
+"""What a person does to a run: hold it, cancel it, let it go on. The command line calls this with their credentials."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from nightshift.ports import Clock, Executions, Inputs, Ledger, Outputs
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """Holds and resumes runs."""
+    """Holds, cancels and resumes runs."""
 
     ledger: Ledger
     inputs: Inputs
@@ -29,6 +29,22 @@ class Control:
         return self.ledger.hold(run_id, Hold(HoldCode.BY_HAND, reason, self.clock()))
 
     def resume(self, run_id: RunId, *, approve: bool = False) -> Run:
+    def cancel(self, run_id: RunId, reason: str) -> Run:
+        """Hold a run for its loop to cancel its batches at the API, and start the next execution, to do so at once.
+
+        What the batches have done by then is collected, and paid for. A hold that stands is replaced, its reason kept
+        behind the new one. Again on a canceled run: its loop gets another try.
+
+        Raises:
+            RunNotFound: no such run.
+            Conflict: the run is done.
+        """
+        run = self.ledger.run(run_id)
+        if not self.ledger.cancel(run_id, _canceled(run.hold, reason, self.clock())):
+            message = f"Run {run_id} is done; there is nothing to cancel."
+            raise Conflict(message)
+        return self._start_next(run)
+
         """Let a run go on: lift its hold, and start the next execution of its loop.
 
         A run of which no batch was made takes the newest version of its job file, and is planned again where that
@@ -50,9 +66,13 @@ class Control:
         if run.hold is not None:
             self._take_newest_job(run)
             run = self.ledger.release(run, approve=run.hold.code if approve else None)
-        self.ledger.next_execution(run_id, run.execution + 1)
-        run = self.ledger.run(run_id)
-        self.executions.start(run_id, run.execution)
+        return self._start_next(run)
+
+    def _start_next(self, run: Run) -> Run:
+        """Move the loop on, so that the next look is now; an execution that still lives hands over and ends."""
+        self.ledger.next_execution(run.run_id, run.execution + 1)
+        run = self.ledger.run(run.run_id)
+        self.executions.start(run.run_id, run.execution)
         return run
 
     def _take_newest_job(self, run: Run) -> None:
@@ -66,3 +86,11 @@ class Control:
         for part in ("plan/", "rejects/"):
             self.outputs.clear(f"{run_files.home(run.run_id)}{part}")
         self.ledger.replan(run, ref)
+
+
+def _canceled(standing: Hold | None, reason: str, now: datetime) -> Hold:
+    if standing is None:
+        return Hold(HoldCode.CANCELED, reason, now)
+    if standing.code is HoldCode.CANCELED:
+        return standing
+    return Hold(HoldCode.CANCELED, f"{reason} (was held before, {standing.code}: {standing.reason})", now)

@@ -139,6 +139,10 @@ class Ledger(Protocol):
         ...
 
     def replan(self, run: Run, job: JobRef) -> None:
+    def cancel(self, run_id: RunId, hold: Hold) -> bool:
+        """Hold the run, over whatever hold there is, and forget its fruitless steps; False where it is done."""
+        ...
+
         """Forget the plan of a held run that has sent nothing, and pin another version of its job.
 
         Raises:

@@ -16,6 +16,8 @@ ASK_EACH = 3
 LOOK_BACK = timedelta(minutes=5)
 BACK_OFF_SECONDS, BACK_OFF_MAX_SECONDS = 30, 900
 """After a step that changed nothing: 30 s * 2^n, at most 15 min."""
+CANCELING = timedelta(seconds=30)
+"""A look goes on asking for cancels so long, of the 120 s that its function has; the next look does the others."""
 ACTIVE = frozenset({StepKind.SUBMIT, StepKind.COLLECT, StepKind.REPORT})
 
 
@@ -28,6 +30,8 @@ class Look:
     """Batches that were asked about."""
     ended: int = 0
     """Batches that had ended since the last look."""
+    canceled: int = 0
+    """Batches whose cancel was asked for."""
     trouble: str = ""
     """Why the API could not be asked, where it could not: the next look tries again."""
 
@@ -68,13 +72,18 @@ class Watcher:
     def _decide(self, run: Run) -> Look:
         chunks = self.ledger.chunks(run.run_id)
         polled = [c for c in chunks if c.state is ChunkState.SENT]
-        ended, trouble = self._poll(polled)
+        troubles: list[str] = []
+        seen = self._poll(polled, troubles)
+        ended = self._write_down(seen)
+        canceled = self._cancel(run, seen, troubles)
         if ended:
             chunks = self.ledger.chunks(run.run_id)
         now, intent = self.clock(), self.ledger.intent()
         if run.hold is None and (hold := next((h for c in chunks if (h := stuck(c, now))), None)) is not None:
             self.ledger.hold(run.run_id, hold)
             run = replace(run, hold=hold)
+        if canceled:
+            run = replace(run, changed_at=now)  # their end is near: look again soon
         run = self._progress(run, chunks, intent, now)
         step = next_step(run, chunks, intent, now, self.policy)
         if step.kind in ACTIVE and run.retry_at is not None and run.retry_at > now:
@@ -83,7 +92,7 @@ class Watcher:
                 StepKind.WAIT, wait_seconds=seconds, reason=f"{step.kind} changed nothing, {run.fruitless} times"
             )
         self.ledger.looked(replace(run, dispatched=step.kind in ACTIVE))
-        return Look(step, polled=len(polled), ended=ended, trouble=trouble)
+        return Look(step, polled=len(polled), ended=ended, canceled=canceled, trouble="; ".join(troubles))
 
     def _progress(self, run: Run, chunks: Sequence[Chunk], intent: Intent | None, now: datetime) -> Run:
         """Note whether anything changed since the last look; hold a run whose steps do not change anything."""
@@ -101,23 +110,37 @@ class Watcher:
         back_off = min(BACK_OFF_SECONDS * 2 ** (fruitless - 1), BACK_OFF_MAX_SECONDS)
         return replace(run, fruitless=fruitless, retry_at=now + timedelta(seconds=back_off))
 
-    def _poll(self, sent: Sequence[Chunk]) -> tuple[int, str]:
-        """Ask the API about batches in flight, and write down which have ended. Trouble is no news, never an error."""
+    def _poll(self, sent: Sequence[Chunk], troubles: list[str]) -> list[tuple[Chunk, BatchView]]:
+        """Ask the API about batches in flight. Trouble is no news, never an error."""
         if not sent:
-            return 0, ""
-        seen: dict[BatchId, BatchView] = {}
-        troubles: list[str] = []
+            return []
+        seen: dict[BatchId | None, BatchView] = {}
         try:
             seen.update((batch.id, batch) for batch in self._ask(sent, troubles))
         except ApiError as error:
             troubles.append(str(error))
-        ended = 0
-        for chunk in sent:
-            batch = seen.get(chunk.batch_id) if chunk.batch_id is not None else None
-            if batch is not None and batch.ended:
-                self.ledger.ended(chunk, batch)
-                ended += 1
-        return ended, "; ".join(troubles)
+        return [(chunk, seen[chunk.batch_id]) for chunk in sent if chunk.batch_id in seen]
+
+    def _write_down(self, seen: Sequence[tuple[Chunk, BatchView]]) -> int:
+        """Write down which batches have ended; return how many."""
+        ended = [(chunk, batch) for chunk, batch in seen if batch.ended]
+        for chunk, batch in ended:
+            self.ledger.ended(chunk, batch)
+        return len(ended)
+
+    def _cancel(self, run: Run, seen: Sequence[tuple[Chunk, BatchView]], troubles: list[str]) -> int:
+        """Cancel what a canceled run still has in progress; return how many. The next look tries again what failed."""
+        if run.hold is None or run.hold.code is not HoldCode.CANCELED:
+            return 0
+        canceled, until = 0, self.clock() + CANCELING
+        for _, batch in seen:
+            if batch.processing_status == "in_progress" and self.clock() < until:
+                try:
+                    self.api.cancel(batch.id)
+                    canceled += 1
+                except ApiError as error:
+                    troubles.append(str(error))
+        return canceled
 
     def _ask(self, sent: Sequence[Chunk], troubles: list[str]) -> Iterator[BatchView]:
         """Yield the batches of chunks; one that cannot be had is no reason not to ask for the others."""

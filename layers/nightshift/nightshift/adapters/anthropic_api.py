@@ -44,6 +44,8 @@ PATH = "/v1/messages/batches"
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
 """For small answers and between two blocks of results; a create's own timeout comes from its caller."""
+CANCEL_SECONDS = 10.0
+"""For each of the cancels that one look makes: one that is slow shall not use up the time of the others."""
 BLOCK = 256 * 1024
 """Bytes: a results stream is read in blocks of this size; the SDK's own iterator reads 64 bytes at a time."""
 PAGE = 1000
@@ -129,7 +131,7 @@ class AnthropicBatches:
 
     def cancel(self, batch_id: BatchId) -> BatchView:
         """See `ports.BatchApi`."""
-        return _view(self._call(lambda client: client.messages.batches.cancel(batch_id)))
+        return _view(self._call(lambda client: client.messages.batches.cancel(batch_id, timeout=CANCEL_SECONDS)))
 
     def _page(self, after: str | None) -> Any:
         return self._call(lambda client: client.messages.batches.list(limit=PAGE, after_id=after or anthropic.omit))
