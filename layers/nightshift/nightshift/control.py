@@ -1,6 +1,7 @@
 """What a person does to a run: hold it, cancel it, let it go on. The command line calls this with their credentials."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from nightshift import run_files
 from nightshift.errors import Conflict
@@ -28,7 +29,6 @@ class Control:
         self.ledger.run(run_id)
         return self.ledger.hold(run_id, Hold(HoldCode.BY_HAND, reason, self.clock()))
 
-    def resume(self, run_id: RunId, *, approve: bool = False) -> Run:
     def cancel(self, run_id: RunId, reason: str) -> Run:
         """Hold a run for its loop to cancel its batches at the API, and start the next execution, to do so at once.
 
@@ -45,6 +45,7 @@ class Control:
             raise Conflict(message)
         return self._start_next(run)
 
+    def resume(self, run_id: RunId, *, approve: bool = False) -> Run:
         """Let a run go on: lift its hold, and start the next execution of its loop.
 
         A run of which no batch was made takes the newest version of its job file, and is planned again where that
