@@ -134,15 +134,15 @@ class Ledger(Protocol):
         """Hold the run; False where it is held already (the first reason stands)."""
         ...
 
+    def cancel(self, run_id: RunId, hold: Hold) -> bool:
+        """Hold the run, over whatever hold there is, and forget its fruitless steps; False where it is done."""
+        ...
+
     def release(self, run: Run, *, approve: HoldCode | None) -> Run:
         """Lift the hold, approve of its reason where one is given, forget failures so far, and return the run."""
         ...
 
     def replan(self, run: Run, job: JobRef) -> None:
-    def cancel(self, run_id: RunId, hold: Hold) -> bool:
-        """Hold the run, over whatever hold there is, and forget its fruitless steps; False where it is done."""
-        ...
-
         """Forget the plan of a held run that has sent nothing, and pin another version of its job.
 
         Raises:

@@ -129,6 +129,15 @@ class DynamoLedger:
             return False
         return True
 
+    def cancel(self, run_id: RunId, hold: Hold) -> bool:
+        """See `ports.Ledger`."""
+        sets: dict[str, Any] = {"hold": hold, "fruitless": 0, "retry_at": None, "dispatched": False}
+        try:
+            self._change_run(run_id, "#state = :open", {"open": RunState.OPEN}, **sets)
+        except Conflict:
+            return False
+        return True
+
     def release(self, run: Run, *, approve: HoldCode | None) -> Run:
         """See `ports.Ledger`."""
         approved = run.approved if approve is None or approve in run.approved else (*run.approved, approve)
@@ -140,15 +149,6 @@ class DynamoLedger:
 
     def replan(self, run: Run, job: JobRef) -> None:
         """See `ports.Ledger`."""
-    def cancel(self, run_id: RunId, hold: Hold) -> bool:
-        """See `ports.Ledger`."""
-        sets: dict[str, Any] = {"hold": hold, "fruitless": 0, "retry_at": None, "dispatched": False}
-        try:
-            self._change_run(run_id, "#state = :open", {"open": RunState.OPEN}, **sets)
-        except Conflict:
-            return False
-        return True
-
         chunks = self.chunks(run.run_id)
         if run.hold is None or any(c.state is not ChunkState.PLANNED for c in chunks):
             message = f"Run {run.run_id} is not held, or has sent something; its plan stands."
