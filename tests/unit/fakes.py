@@ -93,6 +93,20 @@ class MemoryOutputs:
 
 
 @dataclass
+class Started:
+    """`ports.Executions` that remembers. What was started lives until it is `dead`."""
+
+    names: list[tuple[RunId, int]] = field(default_factory=list)
+    dead: set[tuple[RunId, int]] = field(default_factory=set)
+
+    def start(self, run_id: RunId, number: int) -> None:
+        self.names.append((run_id, number))
+
+    def alive(self, run_id: RunId, number: int) -> bool:
+        return (run_id, number) in self.names and (run_id, number) not in self.dead
+
+
+@dataclass
 class MemoryPlanLedger:
     """As much of the ledger as planning needs. `before_write` sees every write, and may raise."""
 

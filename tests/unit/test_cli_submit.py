@@ -14,16 +14,10 @@ from nightshift.model import HoldCode, RunId
 from nightshift.trigger import ByHand, Uploaded, parse
 from nightshift_cli.exits import Exit
 from tests.unit.cli_stack import JOB, CliStack, Said, serving
+from tests.unit.fakes import Started
 
 NIGHTLY = JOB.replace(b"schedule: upload", b"schedule: nightly")
 BAD = JOB.replace(b"max_tokens: 64\n", b"temperature: 1\n")
-
-
-class NoExecutions:
-    """`ports.Executions` for runs whose loop is not looked at."""
-
-    def start(self, run_id: RunId, number: int) -> None:
-        """Start nothing."""
 
 
 @pytest.fixture
@@ -44,7 +38,7 @@ def open_run(stack: CliStack, event: Any) -> Opened:
     due = parse(event)
     assert isinstance(due, ByHand | Uploaded)
     now = datetime.now(UTC)
-    intake = Intake(stack.ledger, S3Inputs(stack.client("s3"), stack.inputs), NoExecutions(), lambda: now)
+    intake = Intake(stack.ledger, S3Inputs(stack.client("s3"), stack.inputs), Started(), lambda: now)
     (opened,) = intake.open(due, owner="function", working_until=now + timedelta(minutes=1))
     assert isinstance(opened, Opened)
     return opened

@@ -9,9 +9,8 @@ from nightshift.control import Control
 from nightshift.errors import Conflict, RunNotFound
 from nightshift.model import ChunkState, Hold, HoldCode
 from tests.unit.conftest import START, MovableClock
-from tests.unit.fakes import MemoryInputs, MemoryOutputs
+from tests.unit.fakes import MemoryInputs, MemoryOutputs, Started
 from tests.unit.made import RUN, batch, chunk, intent, run
-from tests.unit.test_status import Started
 
 
 @pytest.fixture

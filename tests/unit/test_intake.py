@@ -1,7 +1,7 @@
 """From events to runs, over the real bucket and ledger: the same event finds the same run."""
 
 import uuid
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import boto3
@@ -16,6 +16,7 @@ from nightshift.intake import Intake, Opened, Skipped
 from nightshift.model import ChunkState, Hold, HoldCode, RunId
 from nightshift.trigger import ByHand, Night, Uploaded
 from tests.unit.conftest import START, MovableClock
+from tests.unit.fakes import Started
 from tests.unit.made import chunk
 
 JOB = """\
@@ -28,16 +29,6 @@ schedule: %s
 """
 BAD_JOB = JOB % "upload" + "params: {temperature: 0}\n"
 NIGHT = Night(datetime(2026, 11, 23, 2, 0, tzinfo=UTC))
-
-
-@dataclass
-class Started:
-    """`ports.Executions` that remembers."""
-
-    names: list[tuple[RunId, int]] = field(default_factory=list)
-
-    def start(self, run_id: RunId, number: int) -> None:
-        self.names.append((run_id, number))
 
 
 class Desk:

@@ -13,6 +13,7 @@ from nightshift.model import (
     BatchId,
     Chunk,
     ChunkState,
+    Claim,
     Hold,
     HoldCode,
     IntentNote,
@@ -98,7 +99,8 @@ def test_the_first_reason_for_a_hold_stands(ledger: DynamoLedger) -> None:
 
 
 def test_a_release_lifts_the_hold_and_remembers_what_was_approved(ledger: DynamoLedger) -> None:
-    ledger.create_run(run(hold=HOLD, fruitless=10, retry_at=START, dispatched=True))
+    stuck: dict[str, Any] = {"fruitless": 10, "retry_at": START, "dispatched": True}
+    ledger.create_run(run(hold=HOLD, restarts=3, restarted_at="there", **stuck))
 
     released = ledger.release(ledger.run(RUN), approve=HoldCode.SAME_ROWS)
 
@@ -172,7 +174,7 @@ def test_a_plan_that_sent_nothing_can_be_forgotten(ledger: DynamoLedger) -> None
     ledger.plan_chunk(chunk())
     ledger.hold(RUN, HOLD)
 
-    ledger.replan(ledger.run(RUN), JobRef("triage", "jobs/triage.yaml", "v2"))
+    ledger.replan(ledger.run(RUN), JobRef("triage", "jobs/triage.yaml", "v2"), START)
 
     assert ledger.chunks(RUN) == []
     assert ledger.run(RUN).job.version_id == "v2"
@@ -183,7 +185,7 @@ def test_a_plan_that_sent_something_stands(ledger: DynamoLedger) -> None:
     ledger.hold(RUN, HOLD)
 
     with pytest.raises(Conflict, match="has sent something"):
-        ledger.replan(ledger.run(RUN), JobRef("triage", "jobs/triage.yaml", "v2"))
+        ledger.replan(ledger.run(RUN), JobRef("triage", "jobs/triage.yaml", "v2"), START)
 
 
 def test_only_one_create_is_under_way_in_the_whole_stack(ledger: DynamoLedger) -> None:
@@ -223,7 +225,8 @@ def test_a_sent_chunk_has_its_batch_and_the_batch_its_claim(ledger: DynamoLedger
     (moved,) = ledger.chunks(RUN)
     assert (moved.state, moved.batch_id, moved.adopted) == (ChunkState.SENT, "msgbatch_01", True)
     assert ledger.intent() is None
-    assert ledger.claimed([BatchId("msgbatch_01"), BatchId("msgbatch_02")]) == {"msgbatch_01"}
+    ids = [BatchId("msgbatch_01"), BatchId("msgbatch_02")]
+    assert ledger.claims(ids) == {"msgbatch_01": Claim(RUN, moved.id)}
 
 
 def test_a_batch_is_claimed_by_one_chunk(ledger: DynamoLedger) -> None:
@@ -342,4 +345,4 @@ def test_a_batch_that_is_not_ours_goes_back_to_reconciliation_and_stays_marked(l
     (back,) = ledger.chunks(RUN)
     assert (back.state, back.batch_id, back.worker) == (ChunkState.SENDING, None, None)
     assert ledger.intent() == again
-    assert ledger.claimed([BatchId("msgbatch_01")]) == {"msgbatch_01"}
+    assert ledger.claims([BatchId("msgbatch_01")]) == {"msgbatch_01": Claim(RUN, back.id, foreign=True)}

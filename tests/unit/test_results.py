@@ -9,7 +9,7 @@ import pytest
 from nightshift import results
 from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.errors import Ambiguous, Conflict, NotAccepted, TicketsRefused
-from nightshift.model import BatchId, ChunkId, ChunkState, Intent, RowClass, Worker, chunk_id
+from nightshift.model import BatchId, ChunkId, ChunkState, Claim, Intent, RowClass, Worker, chunk_id
 from tests.unit import made
 from tests.unit.conftest import START, MovableClock
 from tests.unit.night import Night, ids
@@ -283,7 +283,7 @@ class TestForeignBatches:
             deadline=START + timedelta(minutes=15),
             excluded=(BatchId("msgbatch_01"),),
         )
-        assert night.ledger.claimed([BatchId("msgbatch_01")]) == {"msgbatch_01"}
+        assert night.ledger.claims([BatchId("msgbatch_01")]) == {"msgbatch_01": Claim(made.RUN, FIRST, foreign=True)}
 
     def test_while_another_create_is_unresolved_the_chunk_is_kept_back(self, night: Night) -> None:
         night.begin(chunks=2, sent=1)

@@ -339,4 +339,4 @@ def test_of_two_that_reconcile_at_once_one_wins(desk: Desk) -> None:
         desk.sender._decide(standing, listed, desk.clock())
     assert not desk.sender.settle(standing)
     assert desk.states() == [ChunkState.PLANNED, ChunkState.PLANNED]
-    assert desk.ledger.claimed(b.id for b in listed) == set()
+    assert desk.ledger.claims(b.id for b in listed) == {}

@@ -1,6 +1,6 @@
 """The loop's look: it polls, writes down, decides, and notices when nothing helps."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
@@ -12,19 +12,10 @@ from nightshift.model import BatchId, BatchView, ChunkState, Hold, HoldCode, Run
 from nightshift.status import Look, Watcher
 from tests.unit.conftest import START, MovableClock
 from tests.unit.fake_api import FakeApi
+from tests.unit.fakes import Started
 from tests.unit.made import RUN, chunk, intent, run
 
 POLICY = Policy(poll_min_seconds=30, poll_max_seconds=360, poll_percent=5, max_turns=1500)
-
-
-@dataclass
-class Started:
-    """`ports.Executions` that remembers."""
-
-    names: list[tuple[RunId, int]] = field(default_factory=list)
-
-    def start(self, run_id: RunId, number: int) -> None:
-        self.names.append((run_id, number))
 
 
 @dataclass

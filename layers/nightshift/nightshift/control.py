@@ -86,7 +86,7 @@ class Control:
             return
         for part in ("plan/", "rejects/"):
             self.outputs.clear(f"{run_files.home(run.run_id)}{part}")
-        self.ledger.replan(run, ref)
+        self.ledger.replan(run, ref, self.clock())
 
 
 def _canceled(standing: Hold | None, reason: str, now: datetime) -> Hold:

@@ -183,6 +183,8 @@ class Tally:
     tickets_written: int = 0
     tickets_unchanged: int = 0
     """Ticket updates that were no-ops: an equal or newer answer stood there."""
+    tickets_refused: int = 0
+    """Ticket updates that the table would not take; the answers are in `output` all the same."""
 
     def __add__(self, other: "Tally") -> "Tally":
         """Return the sum of both, class by class and token by token."""
@@ -193,6 +195,7 @@ class Tally:
             retryable=self.retryable + other.retryable,
             tickets_written=self.tickets_written + other.tickets_written,
             tickets_unchanged=self.tickets_unchanged + other.tickets_unchanged,
+            tickets_refused=self.tickets_refused + other.tickets_refused,
         )
 
 

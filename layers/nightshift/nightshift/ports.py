@@ -5,7 +5,7 @@ Everything here raises `errors.Conflict` where a condition did not hold; the ada
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, BinaryIO, Protocol
 
@@ -14,6 +14,7 @@ from nightshift.model import (
     BatchId,
     BatchView,
     Chunk,
+    Claim,
     Hold,
     HoldCode,
     InputRef,
@@ -122,6 +123,10 @@ class Ledger(Protocol):
         """Return the newest runs, newest first."""
         ...
 
+    def runs_since(self, since: datetime) -> Sequence[Run]:
+        """Return the runs created since then, newest first, as an index has them: a second or so old."""
+        ...
+
     def unclaimed(self, refs: Iterable[InputRef]) -> Sequence[InputRef]:
         """Return those input versions that no run has claimed, in the order given."""
         ...
@@ -142,8 +147,8 @@ class Ledger(Protocol):
         """Lift the hold, approve of its reason where one is given, forget failures so far, and return the run."""
         ...
 
-    def replan(self, run: Run, job: JobRef) -> None:
-        """Forget the plan of a held run that has sent nothing, and pin another version of its job.
+    def replan(self, run: Run, job: JobRef, at: datetime) -> None:
+        """Forget the plan of a held run that has sent nothing, note when, and pin another version of its job.
 
         Raises:
             Conflict: something was sent, or the run is not held.
@@ -154,12 +159,29 @@ class Ledger(Protocol):
         """Move the loop from execution `number - 1` to `number`; False where it has moved already."""
         ...
 
+    def restart(self, run: Run, fingerprint: str) -> bool:
+        """Move the loop on as `next_execution` does, and count that it had died at this fingerprint of the run."""
+        ...
+
     def looked(self, run: Run) -> None:
         """Store what `status` keeps between looks: changed_at, progress, dispatched, fruitless, retry_at."""
         ...
 
     def reported(self, run_id: RunId, fingerprint: str, *, done: bool) -> None:
         """Record that the report was written at this fingerprint; with `done`, end the run."""
+        ...
+
+    # --- nights
+    def night_due(self, at: datetime) -> None:
+        """Write down, if nobody has, that the schedule was meant to fire then."""
+        ...
+
+    def night_opened(self, at: datetime) -> None:
+        """Write down that the runs of that night are opened."""
+        ...
+
+    def nights(self, since: datetime) -> Mapping[datetime, bool]:
+        """Return the nights that were due or opened since then: scheduled time → opened."""
         ...
 
     # --- the plan
@@ -232,13 +254,29 @@ class Ledger(Protocol):
         """
         ...
 
-    def claimed(self, ids: Iterable[BatchId]) -> set[BatchId]:
-        """Return those batches that some chunk has claimed, or that were found not to be ours."""
+    def claims(self, ids: Iterable[BatchId]) -> Mapping[BatchId, Claim]:
+        """Return the claims of those batches that have one, be it that they were found not to be ours."""
+        ...
+
+    def salvage(self, chunk: Chunk, batch: BatchView) -> None:
+        """One transaction: PLANNED → SENT with a batch that was paid for already; its claim, unless it is a chunk's.
+
+        Raises:
+            Conflict: the chunk, its attempt or its plan is another by now, or somebody has the batch.
+        """
+        ...
+
+    def swap(self, chunk: Chunk, batch: BatchView) -> None:
+        """One transaction: a SENT chunk takes this batch in place of its own, whose claim is marked superseded.
+
+        Raises:
+            Conflict: the chunk has moved on, or somebody has the batch.
+        """
         ...
 
     # --- collecting
     def ended(self, chunk: Chunk, batch: BatchView) -> None:
-        """SENT → ENDED, with the batch's counts."""
+        """SENT → ENDED, with the batch's counts, if it still is the chunk's batch."""
         ...
 
     def take(self, chunk: Chunk, worker: Worker, now: datetime) -> Chunk | None:
@@ -331,15 +369,22 @@ class TicketUpdate:
     """`nightshift_order`: strictly newer wins."""
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of ticket updates."""
+
+    written: int = 0
+    unchanged: int = 0
+    """An equal or newer answer stood there."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Ticket id → why the table will not take its update, however often it is tried. Never holds row data."""
+
+
 class Tickets(Protocol):
     """The ticket table: the user's own, or the stack's."""
 
-    def write(self, key: str, updates: Sequence[TicketUpdate]) -> tuple[int, int]:
-        """Apply updates, each if strictly newer than what stands there. `key` is the table's key attribute.
-
-        Returns:
-            (written, unchanged) in tickets.
-        """
+    def write(self, key: str, updates: Sequence[TicketUpdate]) -> Written:
+        """Apply updates, each if strictly newer than what stands there. `key` is the table's key attribute."""
         ...
 
 
@@ -348,4 +393,8 @@ class Executions(Protocol):
 
     def start(self, run_id: RunId, number: int) -> None:
         """Start `<run_id>-c<number>`; a no-op where it runs or has run."""
+        ...
+
+    def alive(self, run_id: RunId, number: int) -> bool:
+        """Tell whether `<run_id>-c<number>` runs. One that was started a moment ago may not be seen yet."""
         ...

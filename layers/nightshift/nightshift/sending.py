@@ -200,7 +200,7 @@ class Sender:
         """List batches that this create may have made: unclaimed, of its size, in its time."""
         since, until = intent.created - LOOK_BACK, intent.deadline + GRACE_LOST
         listed = [b for b in self.api.batches(since) if b.rows == intent.rows and b.created_at <= until]
-        known = self.ledger.claimed(b.id for b in listed) | set(intent.excluded)
+        known = {*self.ledger.claims(b.id for b in listed), *intent.excluded}
         return [b for b in listed if b.id not in known]
 
     def _ours(self, intent: Intent, candidates: list[BatchView]) -> list[BatchView] | None:

@@ -1,8 +1,9 @@
 """The ledger in DynamoDB: one table, every edge a conditional write (docs/architecture.md has its items and states)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from nightshift.adapters.items import Change, Item, Items, Key, decode, encode, from_wire, timestamp, to_wire
 from nightshift.errors import Conflict, RunNotFound
@@ -13,6 +14,7 @@ from nightshift.model import (
     Chunk,
     ChunkId,
     ChunkState,
+    Claim,
     Hold,
     HoldCode,
     InputRef,
@@ -53,6 +55,11 @@ def batch_key(batch_id: BatchId) -> Key:
 def input_key(ref: InputRef) -> Key:
     """Return the key of an input version's claim."""
     return {"pk": f"INPUT#{ref.bucket}/{ref.key}#{ref.version_id}", "sk": "CLAIM"}
+
+
+def night_key(at: datetime) -> Key:
+    """Return the key of a night."""
+    return {"pk": "NIGHT", "sk": timestamp(at)}
 
 
 class DynamoLedger:
@@ -97,18 +104,22 @@ class DynamoLedger:
 
     def runs(self, limit: int) -> Sequence[Run]:
         """See `ports.Ledger`."""
-        found: list[Run] = []
+        return self._runs("kind = :kind", {}, {"MaxItems": limit})
+
+    def runs_since(self, since: datetime) -> Sequence[Run]:
+        """See `ports.Ledger`."""
+        return self._runs("kind = :kind AND created >= :since", {":since": timestamp(since)}, {})
+
+    def _runs(self, which: str, values: dict[str, Any], limit: dict[str, int]) -> list[Run]:
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             IndexName="runs",
-            KeyConditionExpression="kind = :kind",
-            ExpressionAttributeValues=to_wire({":kind": "RUN"}),
+            KeyConditionExpression=which,
+            ExpressionAttributeValues=to_wire({":kind": "RUN", **values}),
             ScanIndexForward=False,
-            PaginationConfig={"MaxItems": limit},
+            PaginationConfig=cast("Any", limit),
         )
-        for page in pages:
-            found += [decode(from_wire(item), Run) for item in page["Items"]]
-        return found
+        return [decode(from_wire(item), Run) for page in pages for item in page["Items"]]
 
     def unclaimed(self, refs: Iterable[InputRef]) -> Sequence[InputRef]:
         """See `ports.Ledger`."""
@@ -144,10 +155,11 @@ class DynamoLedger:
         for chunk in self.chunks(run.run_id):
             if chunk.failures:
                 self._change_chunk(chunk, chunk.state, None, failures=0, not_before=None)
-        self._change_run(run.run_id, hold=None, approved=approved, fruitless=0, retry_at=None, dispatched=False)
+        forgotten: dict[str, Any] = {"fruitless": 0, "retry_at": None, "dispatched": False}
+        self._change_run(run.run_id, hold=None, approved=approved, restarts=0, restarted_at="", **forgotten)
         return self.run(run.run_id)
 
-    def replan(self, run: Run, job: JobRef) -> None:
+    def replan(self, run: Run, job: JobRef, at: datetime) -> None:
         """See `ports.Ledger`."""
         chunks = self.chunks(run.run_id)
         if run.hold is None or any(c.state is not ChunkState.PLANNED for c in chunks):
@@ -156,12 +168,22 @@ class DynamoLedger:
         for chunk in chunks:  # first: killed between, the run still has its old job, and is planned again
             self._client.delete_item(TableName=self._table, Key=to_wire(chunk_key(run.run_id, chunk.id)))
         sets: dict[str, Any] = {"job": job, "planned": False, "rows": 0, "leftover": Tally(), "plan_digest": ""}
-        self._change_run(run.run_id, "attribute_exists(#hold)", None, **sets)
+        self._change_run(run.run_id, "attribute_exists(#hold)", None, replanned_at=at, **sets)
 
     def next_execution(self, run_id: RunId, number: int) -> bool:
         """See `ports.Ledger`."""
         try:
             self._change_run(run_id, "#execution = :before", {"before": number - 1}, execution=number)
+        except Conflict:
+            return False
+        return True
+
+    def restart(self, run: Run, fingerprint: str) -> bool:
+        """See `ports.Ledger`."""
+        restarts = run.restarts + 1 if run.restarted_at == fingerprint else 1
+        sets: dict[str, Any] = {"execution": run.execution + 1, "restarts": restarts, "restarted_at": fingerprint}
+        try:
+            self._change_run(run.run_id, "#execution = :before", {"before": run.execution}, **sets)
         except Conflict:
             return False
         return True
@@ -187,6 +209,22 @@ class DynamoLedger:
     def _change_run(self, run_id: RunId, when: str = "", values: dict[str, Any] | None = None, **sets: Any) -> None:
         when = f"attribute_exists(#pk) AND ({when})" if when else "attribute_exists(#pk)"
         self._items.apply(Change(run_key(run_id), _encoded(sets), when=when, values=values or {}))
+
+    # --- nights
+
+    def night_due(self, at: datetime) -> None:
+        """See `ports.Ledger`."""
+        with suppress(Conflict):  # it is known, and opened
+            self._items.apply(Change(night_key(at), {"opened": False}, when=ABSENT, kind="Put"))
+
+    def night_opened(self, at: datetime) -> None:
+        """See `ports.Ledger`."""
+        self._items.apply(Change(night_key(at), {"opened": True}, kind="Put"))
+
+    def nights(self, since: datetime) -> Mapping[datetime, bool]:
+        """See `ports.Ledger`."""
+        items = self._items.query("NIGHT", since=timestamp(since))
+        return {datetime.fromisoformat(item["sk"]): item["opened"] for item in items}
 
     # --- the plan
 
@@ -319,19 +357,41 @@ class DynamoLedger:
             ]
         )
 
-    def claimed(self, ids: Iterable[BatchId]) -> set[BatchId]:
+    def claims(self, ids: Iterable[BatchId]) -> Mapping[BatchId, Claim]:
         """See `ports.Ledger`."""
         found = self._items.get_many([batch_key(i) for i in dict.fromkeys(ids)])
-        return {BatchId(item["pk"].removeprefix("BATCH#")) for item in found}
+        return {BatchId(item["pk"].removeprefix("BATCH#")): decode(item, Claim) for item in found}
+
+    def salvage(self, chunk: Chunk, batch: BatchView) -> None:
+        """See `ports.Ledger`."""
+        self._items.apply_all([self._paid_already(chunk, ChunkState.PLANNED, batch), _reclaim(chunk, batch)])
+
+    def swap(self, chunk: Chunk, batch: BatchView) -> None:
+        """See `ports.Ledger`."""
+        mine: dict[str, Any] = {"run": chunk.run_id, "chunk": chunk.id}
+        old = Change(
+            batch_key(BatchId(chunk.batch_id or "")),
+            {"superseded": True},
+            when="#run_id = :run AND #chunk = :chunk",
+            values=mine,
+        )
+        self._items.apply_all([self._paid_already(chunk, ChunkState.SENT, batch), _reclaim(chunk, batch), old])
+
+    def _paid_already(self, chunk: Chunk, was: ChunkState, batch: BatchView) -> Change:
+        """Give a chunk a batch of its rows that was paid for already, if its plan and its own batch still stand."""
+        when, values = "#sha256 = :plan AND attribute_not_exists(#batch_id)", {"plan": chunk.sha256}
+        if chunk.batch_id is not None:
+            when, values = "#sha256 = :plan AND #batch_id = :own", values | {"own": chunk.batch_id}
+        sets: dict[str, Any] = {"state": ChunkState.SENT, "batch_id": batch.id, "sent_at": batch.created_at}
+        return self._chunk_change(chunk, was, None, when, values, adopted=True, not_before=None, error="", **sets)
 
     # --- collecting
 
     def ended(self, chunk: Chunk, batch: BatchView) -> None:
         """See `ports.Ledger`."""
-        counts = dict(batch.request_counts)
-        self._change_chunk(
-            chunk, ChunkState.SENT, None, state=ChunkState.ENDED, ended_at=batch.ended_at, request_counts=counts
-        )
+        when, values = "#batch_id = :batch", {"batch": batch.id}
+        sets: dict[str, Any] = {"ended_at": batch.ended_at, "request_counts": dict(batch.request_counts)}
+        self._change_chunk(chunk, ChunkState.SENT, None, when, values, state=ChunkState.ENDED, **sets)
 
     def take(self, chunk: Chunk, worker: Worker, now: datetime) -> Chunk | None:
         """See `ports.Ledger`."""
@@ -454,6 +514,13 @@ def _settle(intent: Intent, **sets: Any) -> Change:
         when="#state = :sending",  # the attempt is the intent's, which the same transaction holds to be this one
         values={"sending": ChunkState.SENDING},
     )
+
+
+def _reclaim(chunk: Chunk, batch: BatchView) -> Change:
+    """Claim a batch for a chunk, unless it is a chunk's already; that it was taken for another's is forgotten."""
+    claim = {"run_id": chunk.run_id, "chunk": chunk.id}
+    free = f"{ABSENT} OR #foreign = :yes"
+    return Change(batch_key(batch.id), claim, when=free, values={"yes": True}, kind="Put")
 
 
 def _encoded(sets: dict[str, Any]) -> dict[str, Any]:

@@ -157,13 +157,14 @@ class Items:
                 time.sleep(0.05)
         return found
 
-    def query(self, pk: str, sk_prefix: str) -> list[Item]:
-        """Return all items below one partition whose sort key starts so, in order."""
+    def query(self, pk: str, sk_prefix: str = "", *, since: str = "") -> list[Item]:
+        """Return all items below one partition whose sort key starts so, or is not below `since`, in order."""
+        which, sk = ("sk >= :sk", since) if since else ("begins_with(sk, :sk)", sk_prefix)
         pages = self.client.get_paginator("query").paginate(
             TableName=self.table,
             ConsistentRead=True,
-            KeyConditionExpression="pk = :pk AND begins_with(sk, :sk)",
-            ExpressionAttributeValues=to_wire({":pk": pk, ":sk": sk_prefix}),
+            KeyConditionExpression=f"pk = :pk AND {which}",
+            ExpressionAttributeValues=to_wire({":pk": pk, ":sk": sk}),
         )
         return [from_wire(i) for page in pages for i in page["Items"]]
 

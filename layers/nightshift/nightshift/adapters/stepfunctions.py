@@ -1,4 +1,4 @@
-"""Starting the run's state machine."""
+"""Starting the run's state machine, and looking whether it runs."""
 
 import json
 from typing import TYPE_CHECKING
@@ -26,6 +26,15 @@ class StepFunctionsExecutions:
             )
         except self._client.exceptions.ExecutionAlreadyExists:
             return  # it has run already
+
+    def alive(self, run_id: RunId, number: int) -> bool:
+        """See `ports.Executions`."""
+        machine, name = self._machine.replace(":stateMachine:", ":execution:"), execution_name(run_id, number)
+        try:
+            execution = self._client.describe_execution(executionArn=f"{machine}:{name}")
+        except self._client.exceptions.ExecutionDoesNotExist:
+            return False
+        return execution["status"] == "RUNNING"
 
 
 def execution_name(run_id: RunId, number: int) -> str:
