@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -88,11 +89,59 @@ def test_a_run_that_is_held_by_hand_stays_where_it_is_until_it_is_resumed(
     assert show(nightshift, run_id)["state"] == "done"
 
 
-def write(path: Path, night: Night) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in night.rows(5)))
+def test_a_run_that_is_canceled_in_mid_flight_keeps_what_is_done_and_sends_the_rest_when_resumed(
+    nightshift: Command, night: Night, tmp_path: Path
+) -> None:
+    night.cloud.api("settings", "POST", {"duration_seconds": 20 * 3600, "jitter": 0})
+    night.job("batch: {max_rows: 20}\nschedule: upload")
+    night.fault("create", "status:429", error_code="enforced_spend_limit_reached", after=2)
+    run_id = nightshift("submit", write(tmp_path / "a.jsonl", night, 50), "--job", night.name)[1].strip()
+    night.until(lambda: night.runs() and len(night.batches(night.runs()[0])) == 2)
+    began = datetime.fromisoformat(night.batches(night.runs()[0])[0]["created_at"])
+    night.until(lambda: _hours(night, began) > 5)  # a look each 6 min, in tenths of a second
+
+    status, told = nightshift("cancel", run_id, "--reason", "wrong prompt")
+    assert (status, "in flight msgbatch_" in told, "not sent  10 rows in 1 chunks" in told) == (Exit.DONE, True, True)
+    assert night.runs()[0]["hold"]["code"] == "NO_MONEY"
+    assert nightshift("cancel", run_id, "--reason", "wrong prompt", "--yes")[0] == Exit.DONE
+    (run,) = night.settle()
+
+    assert (run["state"], run["hold"]["code"]) == ("open", "CANCELED")
+    assert run["hold"]["reason"].startswith("wrong prompt (was held before, NO_MONEY: ")
+    seen = show(nightshift, run_id)
+    assert [chunk["state"] for chunk in seen["chunks"]] == ["COLLECTED", "COLLECTED", "PLANNED"]
+    assert seen["execution"]["status"] == "FAILED"
+    counts = [batch["counts"] for batch in night.batches(run)]
+    done, canceled = (sum(each[name] for each in counts) for name in ("succeeded", "canceled"))
+    assert min(done, canceled) > 0
+    assert done + canceled == 40
+    assert (seen["counts"]["answered"], seen["counts"]["canceled"]) == (done, canceled)
+
+    night.cloud.api("faults", "DELETE")
+    night.cloud.api("settings", "POST", {"duration_seconds": 60})
+    assert nightshift("resume", run_id)[0] == Exit.DONE
+    (run,) = night.settle()
+
+    got = night.harvest(run)
+    assert (run["state"], got.complete) == ("done", True)
+    assert {name: n for name, n in got.report["counts"].items() if n} == {"answered": done + 10, "canceled": canceled}
+    assert {line["class"] for line in night.lines(run, "failed")} == {"canceled"}
+    assert len(night.lines(run, "failed")) == canceled
+    assert len(night.tickets(run)) == done + 10
+    assert [batch["rows"] for batch in night.batches(run)] == [20, 20, 10]
+    assert night.paid_twice() == 0
+
+
+def write(path: Path, night: Night, rows: int = 5) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in night.rows(rows)))
     return path
 
 
 def show(nightshift: Command, run_id: str) -> Item:
     record: Item = json.loads(nightshift("show", run_id, "--json")[1])
     return record
+
+
+def _hours(night: Night, since: datetime) -> float:
+    """Return the virtual hours since then."""
+    return (datetime.fromisoformat(night.cloud.ask("clock")["now"]) - since).total_seconds() / 3600
