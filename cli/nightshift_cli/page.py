@@ -96,9 +96,13 @@ def _lines(view: View) -> Iterator[tuple[str, str]]:
     total = summary.total
     if total.usage:
         yield "tokens", _counts(total.usage)
-    if total.tickets_written or total.tickets_unchanged:
+    if total.tickets_written or total.tickets_unchanged or total.tickets_refused:
         table = view.stack.outputs["TicketTableName"]
-        yield "tickets", f"{total.tickets_written:,} written, {total.tickets_unchanged:,} unchanged, in table {table}"
+        refused = f", {total.tickets_refused:,} refused (refused/ says why)" * bool(total.tickets_refused)
+        counts = f"{total.tickets_written:,} written, {total.tickets_unchanged:,} unchanged{refused}"
+        yield "tickets", f"{counts}, in table {table}"
+    if summary.strange:
+        yield "strange", f"{summary.strange:,} lines of the results are no result of a row; they are kept in raw/"
     yield "files", f"{view.home}\n{' '.join(view.files)}"
 
 

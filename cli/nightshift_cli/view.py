@@ -55,6 +55,11 @@ class Summary:
         """Rows with an answer."""
         return self.total.rows.get(RowClass.ANSWERED, 0)
 
+    @property
+    def strange(self) -> int:
+        """Lines of the API's results that are no result of a row."""
+        return sum(chunk.archive.strange for chunk in self.chunks if chunk.archive)
+
     def record(self) -> Mapping[str, Any]:
         """Return what `runs --json` has of a run."""
         return {
@@ -100,7 +105,8 @@ class View:
     @property
     def files(self) -> Sequence[str]:
         """What is there, or will be."""
-        return [*FOLDERS, *(["report.json"] if self.summary.run.reported else [])]
+        refused = ["refused/"] * bool(self.summary.total.tickets_refused)
+        return [*FOLDERS, *refused, *(["report.json"] if self.summary.run.reported else [])]
 
     def record(self) -> Mapping[str, Any]:
         """Return what `show --json` has: the run, its chunks and the intent as the ledger keeps them, and more."""
@@ -109,7 +115,12 @@ class View:
             **self.summary.record(),
             "counts": {row_class: total.rows.get(row_class, 0) for row_class in RowClass},
             "usage": total.usage,
-            "tickets": {"written": total.tickets_written, "unchanged": total.tickets_unchanged},
+            "tickets": {
+                "written": total.tickets_written,
+                "unchanged": total.tickets_unchanged,
+                "refused": total.tickets_refused,
+            },
+            "strange": self.summary.strange,
             "next": self.step,
             "ways_out": self.ways_out,
             "execution": {"name": self.execution, "status": self.execution_status},

@@ -118,7 +118,7 @@ schedule: upload
 
     answers = [line["answer"] for line in night.lines(run, "output")]
     assert [sorted(answer) for answer in answers] == [["reason", "score"]] * 2
-    assert night.harvest(run).report["tickets"] == {"written": 0, "unchanged": 0}
+    assert night.harvest(run).report["tickets"] == {"written": 0, "unchanged": 0, "refused": 0}
 
 
 def test_nothing_that_was_called_would_be_denied_on_aws(night: Night) -> None:

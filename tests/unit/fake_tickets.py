@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nightshift.ports import TicketUpdate
+from nightshift.ports import TicketUpdate, Written
 
 
 @dataclass
@@ -14,14 +14,19 @@ class MemoryTickets:
     items: dict[str, dict[str, Any]] = field(default_factory=dict)
     fail: list[Exception] = field(default_factory=list)
     """What the next writes raise, after they have written."""
+    refuse: dict[str, str] = field(default_factory=dict)
+    """Tickets that are never taken, and why."""
 
-    def write(self, key: str, updates: Sequence[TicketUpdate]) -> tuple[int, int]:
+    def write(self, key: str, updates: Sequence[TicketUpdate]) -> Written:
         written = 0
+        refused = {update.id: self.refuse[update.id] for update in updates if update.id in self.refuse}
         for update in updates:
+            if update.id in refused:
+                continue
             item = self.items.setdefault(update.id, {key: update.id})
             if item.get("nightshift_order", "") < update.order:
                 item |= {**update.attributes, "nightshift_order": update.order}
                 written += 1
         if self.fail:
             raise self.fail.pop(0)
-        return written, len(updates) - written
+        return Written(written, len(updates) - written - len(refused), refused)

@@ -12,6 +12,7 @@ from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.applying import Applier
 from nightshift.errors import Conflict, ResultsIncomplete, TicketsRefused
 from nightshift.model import Archive, BatchId, Chunk, RowClass, Tally, Worker, chunk_id
+from nightshift.ports import Written
 from tests.unit import made
 from tests.unit.conftest import MovableClock
 from tests.unit.night import JOB, Night, ids, parsed
@@ -152,6 +153,74 @@ class TestTickets:
         assert [line["answer"] for line in night.lines("output")] == [text, "short"]
 
 
+class TestRefusedTickets:
+    REASON = "Item size has exceeded the maximum allowed size"
+    LINE = {"id": "g0-000001-000002", "custom_id": names(2)[1], "reason": REASON}  # noqa: RUF012 - nobody changes it
+
+    def test_a_ticket_that_is_refused_costs_its_row_the_ticket_and_nothing_else(self, night: Night) -> None:
+        night.tickets.refuse = {"g0-000001-000002": self.REASON}
+        chunk = apply(night, *archived(night, *[labelled(name) for name in names(3)]))
+        assert chunk.archive is not None
+        assert (chunk.applied, chunk.tally.rows) == (chunk.archive.size, {RowClass.ANSWERED: 3})
+        tally = chunk.tally
+        assert (tally.tickets_written, tally.tickets_unchanged, tally.tickets_refused) == (2, 0, 1)
+        assert (len(night.lines("output")), list(night.tickets.items)) == (3, ["g0-000001-000001", "g0-000001-000003"])
+        assert night.lines("refused") == [self.LINE]
+
+    def test_the_list_of_refused_tickets_is_named_for_its_block(
+        self, night: Night, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(applying, "LINES", 1)
+        night.tickets.refuse = {"g0-000001-000002": self.REASON}
+        lines = [labelled(name) for name in names(3)]
+        apply(night, *archived(night, *lines))
+        assert list(night.outputs.keys(f"runs/{made.RUN}/refused/")) == [
+            f"runs/{made.RUN}/refused/{FIRST}-{len(lines[0]):012d}.jsonl"
+        ]
+
+    def test_a_night_without_refusals_lists_none(self, night: Night) -> None:
+        apply(night, *archived(night, labelled(names(1)[0])))
+        assert list(night.outputs.keys(f"runs/{made.RUN}/refused/")) == []
+
+    @pytest.mark.parametrize("refused", [["g0-000001-000002"], []], ids=["still refused", "taken by now"])
+    def test_after_a_crash_the_list_says_what_the_count_says(
+        self, night: Night, monkeypatch: pytest.MonkeyPatch, refused: list[str]
+    ) -> None:
+        chunk, worker = archived(night, *[labelled(name) for name in names(3)])
+        night.tickets.refuse = {"g0-000001-000002": self.REASON}
+        with monkeypatch.context() as patch:
+            patch.setattr(night.ledger, "applied", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+            with pytest.raises(KeyboardInterrupt):
+                apply(night, chunk, worker)
+        assert night.lines("refused") == [self.LINE]
+        night.tickets.refuse = dict.fromkeys(refused, self.REASON)
+        finished = apply(night, night.chunk(FIRST), worker)
+        assert [line["id"] for line in night.lines("refused")] == refused
+        assert finished.tally.tickets_refused == len(refused)
+
+    @pytest.mark.parametrize(("rows", "fails"), [(applying.FEW, False), (applying.FEW + 1, True)])
+    def test_a_table_that_takes_no_ticket_of_more_than_a_few_fails_the_block(
+        self, night: Night, *, rows: int, fails: bool
+    ) -> None:
+        night.tickets.refuse = {name[9:]: self.REASON for name in names(rows)}
+        chunk, worker = archived(night, *[labelled(name) for name in names(rows)])
+        if not fails:
+            assert apply(night, chunk, worker).tally.tickets_refused == rows
+            return
+        with pytest.raises(TicketsRefused) as error:
+            apply(night, chunk, worker)
+        assert str(error.value) == f"the table refuses all {rows} tickets of a block; the first: {self.REASON}"
+        assert (night.chunk(FIRST).applied, night.lines("refused")) == (0, [])
+
+    @pytest.mark.parametrize("order", ["2025", "2027"], ids=["written", "unchanged"])
+    def test_one_ticket_that_is_taken_beside_them_shows_that_the_table_is_right(self, night: Night, order: str) -> None:
+        rows = applying.FEW + 2
+        night.tickets.refuse = {name[9:]: self.REASON for name in names(rows)[1:]}
+        night.tickets.items["g0-000001-000001"] = {"nightshift_order": order}
+        chunk = apply(night, *archived(night, *[labelled(name) for name in names(rows)]))
+        assert (chunk.tally.tickets_refused, len(night.lines("refused"))) == (rows - 1, rows - 1)
+
+
 class TestInterruptions:
     def test_it_stops_at_a_checkpoint_when_time_is_up_and_goes_on_from_there(
         self, night: Night, monkeypatch: pytest.MonkeyPatch
@@ -160,7 +229,7 @@ class TestInterruptions:
         chunk, worker = archived(night, *[labelled(name) for name in names(5)])
         write = night.tickets.write
 
-        def slow(*args: Any) -> tuple[int, int]:
+        def slow(*args: Any) -> Written:
             night.clock.move(minutes=8)
             return write(*args)
 
@@ -195,7 +264,7 @@ class TestInterruptions:
         write = night.tickets.write
         broken = iter([True, False, True, False] + [False] * 20)
 
-        def crash_after(*args: Any) -> tuple[int, int]:
+        def crash_after(*args: Any) -> Written:
             done = write(*args)
             if next(broken):
                 raise Crash

@@ -10,6 +10,7 @@ import pytest
 
 from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.model import (
+    Archive,
     BatchId,
     Chunk,
     ChunkState,
@@ -230,10 +231,25 @@ def test_show_as_json_has_the_run_its_chunks_and_what_a_person_can_do(nightshift
     assert record["ways_out"] == ["aws secretsmanager put-secret-value …", f"nightshift resume {RUN}"]
     assert record["counts"] == dict.fromkeys(RowClass, 0) | {"answered": 2, "refused": 1}
     assert record["usage"] == {"input_tokens": 1200, "output_tokens": 15}
-    assert record["tickets"] == {"written": 2, "unchanged": 0}
+    assert record["tickets"] == {"written": 2, "unchanged": 0, "refused": 0}
+    assert record["strange"] == 0
     assert record["execution"] == {"name": f"{RUN}-c0001", "status": "NOT_STARTED"}
     assert record["files"]["output/"] == f"s3://{nightshift.outputs}/runs/{RUN}/output/"
     assert (record["run"]["run_id"], record["chunks"][0]["batch_id"], record["intent"]) == (RUN, "msgbatch_1", None)
+
+
+def test_show_tells_of_tickets_that_were_refused_and_of_strange_lines(nightshift: CliStack) -> None:
+    nightshift.ledger.create_run(run())
+    archive = Archive("raw/a", size=9, lines=3, sha256="00", strange=4)
+    nightshift.ledger.plan_chunk(
+        chunk(1, ChunkState.COLLECTED, batch_id=BatchId("b"), archive=archive, tally=Tally(tickets_refused=3))
+    )
+
+    shown = nightshift("show", RUN).out
+
+    assert "tickets   0 written, 0 unchanged, 3 refused (refused/ says why), in table tickets" in shown
+    assert "strange   4 lines of the results are no result of a row; they are kept in raw/" in shown
+    assert "          output/ failed/ rejects/ raw/ refused/" in shown
 
 
 def test_every_reason_for_a_hold_has_a_way_out() -> None:

@@ -78,7 +78,8 @@ class TestDone:
                 "output_tokens": 10,
             },
             "service_tiers": {"batch": 2},
-            "tickets": {"written": 1, "unchanged": 0},
+            "tickets": {"written": 1, "unchanged": 0, "refused": 0},
+            "strange": 0,
             "generations": 1,
             "batches": [
                 {
@@ -90,12 +91,14 @@ class TestDone:
                     "created": MOMENT,
                     "ended": MOMENT,
                     "adopted": False,
+                    "strange": 0,
                 }
             ],
             "files": {
                 "output": [f"{home}/output/{FIRST}-000000000000.jsonl"],
                 "failed": [f"{home}/failed/{FIRST}-000000000000.jsonl"],
                 "rejects": [f"{home}/rejects/last.jsonl"],
+                "refused": [],
                 "raw": [f"{home}/raw/{FIRST}-msgbatch_01.jsonl"],
             },
         }

@@ -10,6 +10,7 @@ from nightshift import results
 from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.errors import Ambiguous, Conflict, NotAccepted, TicketsRefused
 from nightshift.model import BatchId, ChunkId, ChunkState, Claim, Intent, RowClass, Worker, chunk_id
+from nightshift.ports import Written
 from tests.unit import made
 from tests.unit.conftest import START, MovableClock
 from tests.unit.night import Night, ids
@@ -172,7 +173,7 @@ class TestFailures:
         night.answer(2, *answered(SECOND))
         write = night.tickets.write
 
-        def slow_write(*args: Any) -> tuple[int, int]:
+        def slow_write(*args: Any) -> Written:
             night.clock.move(minutes=5)  # longer than the first chunk is kept back
             return write(*args)
 

@@ -3,6 +3,7 @@
 import threading
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -16,8 +17,7 @@ from hypothesis import strategies as st
 from nightshift.adapters import tickets as adapter
 from nightshift.adapters.attributes import to_attribute
 from nightshift.adapters.tickets import DynamoTickets
-from nightshift.errors import TicketsRefused
-from nightshift.ports import TicketUpdate
+from nightshift.ports import TicketUpdate, Written
 
 type Client = Any
 
@@ -95,7 +95,7 @@ class Saboteur:
 
 class TestWriting:
     def test_a_ticket_that_is_not_there_is_created(self, tickets: DynamoTickets, dynamodb: Client, table: str) -> None:
-        assert tickets.write("ticket_id", [update(1)]) == (1, 0)
+        assert tickets.write("ticket_id", [update(1)]) == Written(1, 0)
         assert item(dynamodb, table, 1) == {
             "ticket_id": {"S": "t1"},
             "category": {"S": "billing"},
@@ -109,10 +109,11 @@ class TestWriting:
         assert answer_of(dynamodb, table, 1, "subject") == {"S": "Help"}
 
     @pytest.mark.parametrize(
-        ("order", "expected", "answer"), [("2025", (0, 1), "old"), ("2026", (0, 1), "old"), ("2027", (1, 0), "new")]
+        ("order", "expected", "answer"),
+        [("2025", Written(0, 1), "old"), ("2026", Written(0, 1), "old"), ("2027", Written(1, 0), "new")],
     )
     def test_only_a_strictly_newer_answer_is_written(
-        self, tickets: DynamoTickets, dynamodb: Client, table: str, order: str, expected: tuple[int, int], answer: str
+        self, tickets: DynamoTickets, dynamodb: Client, table: str, order: str, expected: Written, answer: str
     ) -> None:
         tickets.write("ticket_id", [update(1, "2026", "old")])
         assert tickets.write("ticket_id", [update(1, order, "new")]) == expected
@@ -123,7 +124,7 @@ class TestWriting:
     ) -> None:
         stale = [3, 99, 100, 249]
         tickets.write("ticket_id", [update(n, "2027", "newer") for n in stale])
-        assert tickets.write("ticket_id", [update(n) for n in range(250)]) == (246, 4)
+        assert tickets.write("ticket_id", [update(n) for n in range(250)]) == Written(246, 4)
         found = [answer_of(dynamodb, table, n)["S"] for n in range(250)]
         assert [n for n, answer in enumerate(found) if answer == "newer"] == stale
 
@@ -131,12 +132,12 @@ class TestWriting:
         self, tickets: DynamoTickets, dynamodb: Client, table: str
     ) -> None:
         twice = [update(1, "2026", "old"), update(1, "2027", "new"), update(1, "2025", "older")]
-        assert tickets.write("ticket_id", twice) == (1, 2)
+        assert tickets.write("ticket_id", twice) == Written(1, 2)
         assert answer_of(dynamodb, table, 1) == {"S": "new"}
 
     @pytest.mark.parametrize("name", ["status", "name", "comment", "a.b", "with space", "größe"])
     def test_any_attribute_name_will_do(self, tickets: DynamoTickets, dynamodb: Client, table: str, name: str) -> None:
-        assert tickets.write("ticket_id", [update(1, name=name)]) == (1, 0)
+        assert tickets.write("ticket_id", [update(1, name=name)]) == Written(1, 0)
         assert answer_of(dynamodb, table, 1, name) == {"S": "billing"}
 
     def test_calls_are_under_way_side_by_side(self) -> None:
@@ -152,11 +153,11 @@ class TestWriting:
                 meeting.wait()
 
         client: Any = Meeting()
-        assert DynamoTickets(client, "t").write("ticket_id", [update(n) for n in range(400)]) == (400, 0)
+        assert DynamoTickets(client, "t").write("ticket_id", [update(n) for n in range(400)]) == Written(400, 0)
 
     def test_nothing_to_write_is_no_call(self, tickets: DynamoTickets, dynamodb: Client) -> None:
         calls = Saboteur(dynamodb).calls
-        assert (tickets.write("ticket_id", []), calls) == ((0, 0), [])
+        assert (tickets.write("ticket_id", []), calls) == (Written(), [])
 
 
 class TestLoad:
@@ -165,7 +166,7 @@ class TestLoad:
         self, tickets: DynamoTickets, dynamodb: Client, pauses: list[float], code: str
     ) -> None:
         saboteur = Saboteur(dynamodb, ("TransactionCanceledException", ["None", code, "ConditionalCheckFailed"]))
-        assert tickets.write("ticket_id", [update(n) for n in range(3)]) == (2, 1)
+        assert tickets.write("ticket_id", [update(n) for n in range(3)]) == Written(2, 1)
         assert (saboteur.calls, len(pauses)) == ([3, 2], 1)
 
     @pytest.mark.parametrize("code", ["ThrottlingException", "ProvisionedThroughputExceededException"])
@@ -173,14 +174,14 @@ class TestLoad:
         self, tickets: DynamoTickets, dynamodb: Client, pauses: list[float], code: str
     ) -> None:
         saboteur = Saboteur(dynamodb, (code, None), (code, None))
-        assert tickets.write("ticket_id", [update(1)]) == (1, 0)
+        assert tickets.write("ticket_id", [update(1)]) == Written(1, 0)
         assert (saboteur.calls, len(pauses)) == ([1, 1, 1], 2)
         assert pauses[0] < pauses[1] <= 0.2
 
     def test_a_stale_update_costs_no_pause(self, tickets: DynamoTickets, dynamodb: Client, pauses: list[float]) -> None:
         tickets.write("ticket_id", [update(1, "2027")])
         saboteur = Saboteur(dynamodb)
-        assert tickets.write("ticket_id", [update(1), update(2)]) == (1, 1)
+        assert tickets.write("ticket_id", [update(1), update(2)]) == Written(1, 1)
         assert (saboteur.calls, pauses) == ([2, 1], [])
 
     def test_throttling_without_end_goes_through_as_what_it_is(
@@ -205,23 +206,33 @@ class TestRefusals:
         self, tickets: DynamoTickets, dynamodb: Client, table: str
     ) -> None:
         Saboteur(dynamodb, ("TransactionCanceledException", ["None", "ValidationError", "None"]))
-        with pytest.raises(TicketsRefused) as refused:
-            tickets.write("ticket_id", [update(n) for n in range(3)])
-        assert str(refused.value) == f"table {table} refuses 1 of 3 updates; the first: row digest1: of one"
+        assert tickets.write("ticket_id", [update(n) for n in range(3)]) == Written(2, 0, {"t1": "of one"})
         assert [item(dynamodb, table, n) is not None for n in range(3)] == [True, False, True]
 
     def test_an_item_over_400_kb_is_found_among_a_hundred_and_all_the_others_are_written(
         self, tickets: DynamoTickets, dynamodb: Client, table: str
     ) -> None:
         updates = [update(n, answer="x" * 410_000 if n == 42 else "fine") for n in range(100)]
-        with pytest.raises(TicketsRefused, match="refuses 1 of 100 updates; the first: row digest42: ") as refused:
-            tickets.write("ticket_id", updates)
-        assert "xxx" not in str(refused.value)
+        done = tickets.write("ticket_id", updates)
+        assert (done.written, done.unchanged, list(done.refused)) == (99, 0, ["t42"])
+        assert "size" in done.refused["t42"]
+        assert "xxx" not in done.refused["t42"]
         assert [n for n in range(100) if item(dynamodb, table, n) is None] == [42]
 
+    def test_an_id_that_cannot_be_a_key_costs_its_own_ticket_only(self, tickets: DynamoTickets) -> None:
+        done = tickets.write("ticket_id", [update(1), replace(update(2), id=""), update(3)])
+        assert (done.written, list(done.refused)) == (2, [""])
+
     def test_a_key_that_is_not_the_tables_is_refused_for_every_ticket(self, tickets: DynamoTickets) -> None:
-        with pytest.raises(TicketsRefused, match="refuses 3 of 3 updates"):
-            tickets.write("id", [update(n) for n in range(3)])
+        done = tickets.write("id", [update(n) for n in range(3)])
+        assert (done.written, done.unchanged, list(done.refused)) == (0, 0, ["t0", "t1", "t2"])
+
+    def test_a_long_reason_is_cut(
+        self, tickets: DynamoTickets, dynamodb: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(adapter, "MAX_REASON", 4)
+        Saboteur(dynamodb, ("TransactionCanceledException", ["ValidationError"]))
+        assert tickets.write("ticket_id", [update(1)]).refused == {"t1": "of o"}
 
 
 class TestAttributeValues:

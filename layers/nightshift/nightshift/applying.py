@@ -1,7 +1,8 @@
 """Applying: from an archive to output files and tickets, block by block, resumable at each.
 
 A block is a function of the archive's bytes: done again after a crash, it writes the same objects, and its ticket
-updates are no-ops. The checkpoint and the counts move together, so nothing is counted twice.
+updates are no-ops. The checkpoint and the counts move together, so nothing is counted twice. A ticket that the table
+refuses costs its row the ticket, not its answer, and no other row anything.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,11 +14,11 @@ import msgspec
 
 from nightshift import run_files
 from nightshift.answers import answer_reader
-from nightshift.errors import Conflict, ResultsIncomplete
+from nightshift.errors import Conflict, ResultsIncomplete, TicketsRefused
 from nightshift.job import Job
 from nightshift.model import Archive, Chunk, Outcome, RowClass, Run, Tally, Worker
 from nightshift.outcomes import custom_id_of, outcomes, tally
-from nightshift.ports import Clock, Ledger, Outputs, Tickets, TicketUpdate
+from nightshift.ports import Clock, Ledger, Outputs, Tickets, TicketUpdate, Written
 from nightshift.run_files import Part
 
 LINES = 2000
@@ -29,6 +30,9 @@ BLOCK = 8 * 1024 * 1024
 INLINE = 32 * 1024
 """Bytes of an answer's JSON that go onto the ticket; a longer one stays in S3, with a pointer in its place. An item may
 have 400 KB, is billed by the KB, and belongs to somebody else."""
+
+FEW = 10
+"""So many tickets may be refused with none taken beside them: each is its own row's trouble. More are the table's."""
 
 
 class _Planned(msgspec.Struct):
@@ -54,6 +58,8 @@ class _Block:
     failed: list[bytes] = field(default_factory=list)
     retry: list[bytes] = field(default_factory=list)
     updates: list[TicketUpdate] = field(default_factory=list)
+    custom_ids: dict[str, str] = field(default_factory=dict)
+    """Ticket id → custom_id of the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,7 @@ class Applier:
 
         Raises:
             Conflict: the chunk is another worker's by now.
-            TicketsRefused: see ports.Tickets; the block is not checkpointed.
+            TicketsRefused: the table takes no ticket of a block, which is not checkpointed.
         """
         archive = chunk.archive
         if archive is None:
@@ -117,10 +123,32 @@ class Applier:
         for part, rows in ((Part.OUTPUT, block.output), (Part.FAILED, block.failed), (Part.RETRY, block.retry)):
             if rows:
                 self.outputs.put(run_files.part(chunk.run_id, part, chunk.id, chunk.applied), b"".join(rows))
-        written, unchanged = 0, 0
-        if self.job.output.table is not None and block.updates:
-            written, unchanged = self.tickets.write(self.job.output.table.key, block.updates)
-        return replace(tally(found, last=last), tickets_written=written, tickets_unchanged=unchanged)
+        done = self._write_tickets(chunk, block)
+        return replace(
+            tally(found, last=last),
+            tickets_written=done.written,
+            tickets_unchanged=done.unchanged,
+            tickets_refused=len(done.refused),
+        )
+
+    def _write_tickets(self, chunk: Chunk, block: _Block) -> Written:
+        """Update tickets, and list those that the table refuses."""
+        table = self.job.output.table
+        if table is None or not block.updates:
+            return Written()
+        done = self.tickets.write(table.key, block.updates)
+        if len(done.refused) > FEW and not done.written + done.unchanged:
+            why = next(iter(done.refused.values()))
+            raise TicketsRefused(f"the table refuses all {len(done.refused)} tickets of a block; the first: {why}")
+        refused = [
+            _line({"id": ticket, "custom_id": block.custom_ids[ticket], "reason": reason})
+            for ticket, reason in done.refused.items()
+        ]
+        key = run_files.part(chunk.run_id, Part.REFUSED, chunk.id, chunk.applied)
+        # A worker that died between here and the checkpoint may have left tickets there that the table takes by now.
+        if refused or any(self.outputs.keys(key)):
+            self.outputs.put(key, b"".join(refused))
+        return done
 
     def _sort(self, chunk: Chunk, found: Sequence[Outcome], planned: Mapping[str, bytes], *, last: bool) -> _Block:
         """Write each outcome's line for the file it belongs to, and its ticket update where it has an answer."""
@@ -134,6 +162,7 @@ class Applier:
                 block.output.append(_answered_line(row, outcome, answer))
                 inline = outcome.answer if len(answer) <= INLINE else _pointer(address, outcome, answer)
                 block.updates.append(self._update(chunk, row, inline, now))
+                block.custom_ids[row.id] = row.custom_id
             elif outcome.retryable and not last:
                 block.retry.append(_retry_line(row, outcome))
             else:

@@ -7,9 +7,9 @@ NightshiftError
 ├── RunNotFound         no such run in the ledger
 ├── Conflict            a conditional write lost: somebody else moved the item first
 ├── MisconfiguredError  the function's environment is not usable (missing or forbidden variables)
-├── ResultsIncomplete   a results stream that did not hold every planned custom_id
+├── ResultsIncomplete   a results stream that did not hold every planned custom_id once, and nothing else
 ├── ForeignBatch        a claimed batch whose results are not this chunk's
-├── TicketsRefused      the ticket table will not take some answers, however often they are tried
+├── TicketsRefused      the ticket table takes none of a block's answers
 └── ApiError            the Message Batches API did not do what was asked
     ├── NotSent         nothing left this machine: safe to send again
     ├── NotAccepted     429: not now; carries `retry_after`
@@ -57,10 +57,10 @@ class MisconfiguredError(NightshiftError):
 
 
 class ResultsIncomplete(NightshiftError):
-    """A results stream that ended, or broke, without every planned custom_id. It can be read again for 29 days."""
+    """A results stream without every planned custom_id, or with other lines. It can be read again for 29 days."""
 
     def __init__(self, message: str, *, reading: int = 0) -> None:
-        """Describe what is wrong; `reading` counts the readings in a row that lacked the very same rows."""
+        """Describe what is wrong; `reading` counts the readings in a row that found the very same."""
         super().__init__(message)
         self.reading = reading
 
@@ -70,7 +70,7 @@ class ForeignBatch(NightshiftError):
 
 
 class TicketsRefused(NightshiftError):
-    """The ticket table will not take some answers, however often they are tried; all the others are written."""
+    """The ticket table takes none of a block's answers: that is about the table or the job, not about a row."""
 
 
 class ApiError(NightshiftError):
@@ -116,3 +116,10 @@ class Redirected(ApiError):
 
 class Ambiguous(ApiError):
     """Timeout, lost connection, 408, 409, 5xx: the API may or may not have done it. Only reconciliation decides."""
+
+    def __init__(
+        self, message: str, *, answered: bool = False, status: int | None = None, request_id: str | None = None
+    ) -> None:
+        """Say who spoke: `answered` only where it was the API, whose work on the request is over, and not a gateway."""
+        super().__init__(message, status=status, request_id=request_id)
+        self.answered = answered

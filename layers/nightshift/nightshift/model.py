@@ -267,7 +267,9 @@ class IntentNote(StrEnum):
     """What a living sender saw of a create whose outcome is not known."""
 
     HTTP_ERROR = "http-error"
+    """The API itself answered with an error."""
     CONNECTION_LOST = "connection-lost"
+    """No answer, or that of a gateway which gave up waiting for one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,11 @@ accounted       true when the plan is finished and the counts sum to `rows`
 reject_codes    {code: rows} of the rows that were never sent
 usage           {token count by the API's name: tokens}
 service_tiers   {tier: rows}: only `batch` is discounted
-tickets         {written, unchanged}
+tickets         {written, unchanged, refused}: refused ones are listed in `refused/`, their answers are in `output/`
+strange         lines of the API's results that are no result of a row: kept beside the archive, in `raw/`
 generations     how often rows were asked: 1 without retries
-batches         [{batch_id, chunk, rows, state, request_counts, created, ended, adopted}]
-files           {"output", "failed", "rejects", "raw": [uri, …]}
+batches         [{batch_id, chunk, rows, state, request_counts, created, ended, adopted, strange}]
+files           {"output", "failed", "rejects", "refused", "raw": [uri, …]}
 """
 
 from collections import Counter
@@ -82,7 +83,12 @@ class Reporter:
             "reject_codes": self._reject_codes(run.run_id),
             "usage": total.usage,
             "service_tiers": total.service_tiers,
-            "tickets": {"written": total.tickets_written, "unchanged": total.tickets_unchanged},
+            "tickets": {
+                "written": total.tickets_written,
+                "unchanged": total.tickets_unchanged,
+                "refused": total.tickets_refused,
+            },
+            "strange": sum(_strange(chunk) for chunk in chunks),
             "generations": 1 + max((chunk.generation for chunk in sent), default=0),
             "batches": [_batch(chunk) for chunk in sent],
             "files": self._files(run.run_id),
@@ -99,7 +105,7 @@ class Reporter:
         home = run_files.home(run_id)
         return {
             folder: [self.outputs.uri(key) for key in self.outputs.keys(f"{home}{folder}/")]
-            for folder in ("output", "failed", "rejects", "raw")
+            for folder in ("output", "failed", "rejects", "refused", "raw")
         }
 
 
@@ -153,4 +159,9 @@ def _batch(chunk: Chunk) -> Report:
         "created": chunk.sent_at,
         "ended": chunk.ended_at,
         "adopted": chunk.adopted,
+        "strange": _strange(chunk),
     }
+
+
+def _strange(chunk: Chunk) -> int:
+    return chunk.archive.strange if chunk.archive else 0

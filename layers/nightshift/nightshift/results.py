@@ -45,7 +45,8 @@ class Collector:
             deadline: when this invocation must be dead.
 
         Returns:
-            Counts for the log: `collected`, `failed`, `lost` (to another worker) and `unfinished` chunks, and `rows`.
+            Counts for the log, those that are not 0: `collected`, `failed`, `lost` (to another worker) and `unfinished`
+            chunks; of the collected ones `rows`, `tickets_refused`, and `strange` lines in the results.
 
         Raises:
             Exception: what nobody expected of a chunk, after its failure was recorded and the others had their turn.
@@ -111,7 +112,8 @@ class Collector:
             self.ledger.let_go(chunk, worker)
             return Counter(unfinished=1)
         self.ledger.collected(chunk, worker)
-        return Counter(collected=1, rows=chunk.rows)
+        refused, strange = chunk.tally.tickets_refused, chunk.archive.strange
+        return Counter(collected=1, rows=chunk.rows, tickets_refused=refused, strange=strange)
 
     def _fail(self, chunk: Chunk, worker: Worker, error: Exception) -> None:
         """Keep the chunk back for a while, if it is still this worker's."""
@@ -151,8 +153,8 @@ class Collector:
 def _pause(chunk: Chunk, error: Exception) -> timedelta:
     """Return how long to keep a chunk back after one more failure.
 
-    Where the same rows are missing a second time, an hour: the third reading gives them up, and a bad quarter of an
-    hour must not.
+    Where the same is wrong with the results a second time, an hour: the third reading settles it, and a bad quarter of
+    an hour must not.
     """
     if isinstance(error, ResultsIncomplete) and error.reading > 1:
         return LONGEST_PAUSE

@@ -11,6 +11,8 @@ class Part(StrEnum):
     OUTPUT = "output"
     FAILED = "failed"
     RETRY = "retry"
+    REFUSED = "refused"
+    """Beside `output`: its answers that the ticket table would not take, and why."""
 
 
 def home(run_id: RunId) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from nightshift.adapters.attributes import to_attribute
-from nightshift.errors import TicketsRefused
+from nightshift.ports import Written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,6 +36,9 @@ THREADS = 8
 TRIES = 8
 """Calls in a row that may be throttled before the chunk is left for later."""
 
+MAX_REASON = 200
+"""Characters of DynamoDB's words that are kept."""
+
 ORDER = "nightshift_order"
 
 _BUSY = frozenset({
@@ -51,15 +54,16 @@ class _Sum:
 
     written: int = 0
     unchanged: int = 0
-    refused: int = 0
-    refusal: str = ""
-    """The first refusal, in words that hold no ticket."""
+    refused: dict[str, str] = field(default_factory=dict)
 
     def add(self, other: _Sum) -> None:
         self.written += other.written
         self.unchanged += other.unchanged
-        self.refused += other.refused
-        self.refusal = self.refusal or other.refusal
+        self.refused |= other.refused
+
+    def refuse(self, update: TicketUpdate, message: str) -> None:
+        """Count a refusal. DynamoDB's messages name attributes and limits, never values."""
+        self.refused[update.id] = message[:MAX_REASON]
 
 
 @dataclass(slots=True)
@@ -79,22 +83,17 @@ class DynamoTickets:
         self._client = client
         self._table = table
 
-    def write(self, key: str, updates: Sequence[TicketUpdate]) -> tuple[int, int]:
+    def write(self, key: str, updates: Sequence[TicketUpdate]) -> Written:
         """See `ports.Tickets.write`. A ticket that is not in the table is created.
 
-        Raises:
-            TicketsRefused: DynamoDB refuses some updates whatever one does, for example because an item would pass
-                400 KB. All others are written. Names the rows by their digest (`nightshift_row`): ids may be personal.
+        DynamoDB refuses an update for example where the item would pass 400 KB; all others are written.
         """
         newest = _newest(updates)
         total = _Sum(unchanged=len(updates) - len(newest))
         with ThreadPoolExecutor(THREADS) as pool:
             for done in pool.map(lambda call: self._write(key, list(call)), batched(newest, CALL, strict=False)):
                 total.add(done)
-        if total.refused:
-            counts = f"{total.refused} of {len(updates)} updates"
-            raise TicketsRefused(f"table {self._table} refuses {counts}; the first: {total.refusal}")
-        return total.written, total.unchanged
+        return Written(total.written, total.unchanged, total.refused)
 
     def _write(self, key: str, updates: list[TicketUpdate]) -> _Sum:
         """Send one transaction, and what is left of it again, until every update has its end."""
@@ -125,10 +124,12 @@ class DynamoTickets:
         return total
 
     def _write_halves(self, key: str, updates: list[TicketUpdate], error: ClientError) -> _Sum:
+        total = _Sum()
         if len(updates) == 1:
-            return _Sum(refused=1, refusal=_refusal(updates[0], error.response["Error"].get("Message", "")))
+            total.refuse(updates[0], error.response["Error"].get("Message", ""))
+            return total
         middle = len(updates) // 2
-        total = self._write(key, updates[:middle])
+        total.add(self._write(key, updates[:middle]))
         total.add(self._write(key, updates[middle:]))
         return total
 
@@ -171,10 +172,5 @@ def _sort_out(error: ClientError, updates: list[TicketUpdate], total: _Sum) -> _
                 again.busy = again.busy or code != "None"
                 again.updates.append(update)
             case _:
-                total.add(_Sum(refused=1, refusal=_refusal(update, reason.get("Message", ""))))
+                total.refuse(update, reason.get("Message", ""))
     return again
-
-
-def _refusal(update: TicketUpdate, message: str) -> str:
-    """Say what DynamoDB has against an update. Its messages name attributes and limits, never values."""
-    return f"row {update.attributes.get('nightshift_row', '?')}: {message[:200]}"
