@@ -64,6 +64,19 @@ def refuse(
     return say(status, {"type": "error", "error": {"type": kind, "message": message, **details}}, **headers)
 
 
+def page(status: int, text: str = "<html><h1>gateway</h1></html>") -> Answer:
+    """Answer as something in front of the API does."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(status)
+        request.send_header("content-type", "text/html")
+        request.send_header("content-length", str(len(text)))
+        request.end_headers()
+        request.wfile.write(text.encode())
+
+    return answer
+
+
 def hang_up(request: BaseHTTPRequestHandler) -> None:
     request.close_connection = True
 
@@ -158,11 +171,18 @@ ANSWERS: dict[str, tuple[Answer, type[ApiError]]] = {
     "404": (refuse(404, "not_found_error"), Rejected),
     "408": (refuse(408), Ambiguous),
     "409": (refuse(409, "conflict_error"), Ambiguous),
+    "403": (refuse(403, "permission_error"), Unauthorized),
     "413": (refuse(413, "request_too_large"), Rejected),
+    "413 of a gateway": (page(413), Rejected),
     "422": (refuse(422), Rejected),
     "429": (refuse(429, "rate_limit_error", retry_after="17"), NotAccepted),
     "429 enforced limit": (refuse(429, "rate_limit_error", code="enforced_spend_limit_reached"), NoMoney),
     "429 contract limit": (refuse(429, "rate_limit_error", code="contract_spend_limit_reached"), NoMoney),
+    "429 linked limit": (refuse(429, "rate_limit_error", code="linked_organization_spend_limit_reached"), NoMoney),
+    "403 linked billing": (refuse(403, code="linked_organization_billing_unavailable"), NoMoney),
+    "429 full queue": (refuse(429, "rate_limit_error", "Batch requests in the queue", retry_after="60"), NotAccepted),
+    "300 to nowhere": (say(300), Redirected),
+    "304": (say(304), Redirected),
     "500": (refuse(500, "api_error"), Ambiguous),
     "503": (refuse(503), Ambiguous),
     "504": (refuse(504, "timeout_error"), Ambiguous),
@@ -175,7 +195,7 @@ ANSWERS: dict[str, tuple[Answer, type[ApiError]]] = {
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_each_answer_to_a_create_has_its_class_and_is_asked_for_once(server: Server, name: str) -> None:
+def test_each_answer_to_a_create_has_its_class_and_only_a_refused_key_is_tried_anew(server: Server, name: str) -> None:
     answer, kind = ANSWERS[name]
     server.answers = [answer]
 
@@ -183,9 +203,42 @@ def test_each_answer_to_a_create_has_its_class_and_is_asked_for_once(server: Ser
         api(server.url).create(Body(), timeout=5)
 
     assert type(caught.value) is kind
-    assert len(server.posts()) == 1
+    assert len(server.posts()) == (2 if kind is Unauthorized else 1)
     assert "secret ticket" not in repr(caught.value)
     assert caught.value.__cause__ is None
+
+
+UNKNOWN: dict[str, tuple[Answer, bool]] = {
+    "409": (refuse(409, "conflict_error"), True),
+    "500": (refuse(500, "api_error"), True),
+    "503": (refuse(503, "api_error"), True),
+    "529": (refuse(529, "overloaded_error"), True),
+    "408": (refuse(408, "timeout_error"), False),
+    "502": (refuse(502, "api_error"), False),
+    "504": (refuse(504, "timeout_error"), False),
+    "520": (refuse(520, "api_error"), False),
+    "500 of a gateway": (page(500), False),
+    "503 of a gateway": (page(503), False),
+    "504 of a gateway": (page(504), False),
+    "500 of nobody": (say(500), False),
+    "500 in other words": (say(500, {"message": "Internal server error"}), False),
+    "500 without a type": (say(500, {"type": "error", "error": "api_error"}), False),
+    "409 of a gateway": (page(409), False),
+    "503 as text": (page(503, "upstream connect error"), False),
+    "200 of something else": (say(200, {"hello": "world"}), False),
+    "hung up": (hang_up, False),
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_only_the_api_s_own_error_says_that_the_api_is_done_with_a_create(server: Server, name: str) -> None:
+    answer, answered = UNKNOWN[name]
+    server.answers = [answer]
+
+    with pytest.raises(Ambiguous) as caught:
+        api(server.url).create(Body(), timeout=5)
+
+    assert caught.value.answered is answered
 
 
 def test_a_429_says_how_long_to_wait_within_reason(server: Server) -> None:

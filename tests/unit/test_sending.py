@@ -90,11 +90,16 @@ def test_a_body_is_the_plan_joined_with_commas_and_can_be_read_again() -> None:
     assert body.size == len(BODY)
 
 
-@pytest.mark.parametrize(("status", "note"), [(None, IntentNote.CONNECTION_LOST), (529, IntentNote.HTTP_ERROR)])
-def test_an_unknown_outcome_leaves_the_intent_with_what_was_seen(
-    desk: Desk, status: int | None, note: IntentNote
-) -> None:
-    desk.api.fail = [Ambiguous("?", status=status)]
+@pytest.mark.parametrize(
+    ("error", "note"),
+    [
+        (Ambiguous("?"), IntentNote.CONNECTION_LOST),
+        (Ambiguous("?", status=504), IntentNote.CONNECTION_LOST),
+        (Ambiguous("?", status=529, answered=True), IntentNote.HTTP_ERROR),
+    ],
+)
+def test_an_unknown_outcome_leaves_the_intent_with_what_was_seen(desk: Desk, error: ApiError, note: IntentNote) -> None:
+    desk.api.fail = [error]
 
     assert desk.send() == 0
 
@@ -120,7 +125,7 @@ def test_a_create_whose_answer_was_lost_is_adopted_after_its_grace_and_never_sen
 
 
 def test_a_create_that_never_arrived_is_sent_again_after_two_reads_a_minute_apart(desk: Desk) -> None:
-    desk.api.fail = [Ambiguous("?", status=500)]
+    desk.api.fail = [Ambiguous("?", status=500, answered=True)]
     desk.send()
     desk.clock.move(minutes=2)
     assert desk.send() == 0
@@ -135,8 +140,25 @@ def test_a_create_that_never_arrived_is_sent_again_after_two_reads_a_minute_apar
     assert desk.states() == [ChunkState.SENT, ChunkState.SENT]
 
 
+def test_a_batch_that_appears_five_minutes_after_a_gateway_gave_up_is_adopted_and_not_paid_again(desk: Desk) -> None:
+    desk.api.fail = [Ambiguous("?", status=504)]
+    desk.send()
+    desk.clock.move(minutes=2)
+    desk.send()
+    desk.clock.move(minutes=1)
+    assert (desk.send(), desk.api.bodies) == (0, [])
+    desk.clock.move(minutes=2)
+    late = desk.api.add(3)
+    desk.clock.move(minutes=10)
+
+    desk.send()
+
+    assert (desk.first().batch_id, desk.first().adopted) == (late.id, True)
+    assert len(desk.api.bodies) == 1  # the second chunk's
+
+
 def test_a_batch_that_becomes_visible_between_the_two_reads_is_adopted(desk: Desk) -> None:
-    desk.api.fail = [Ambiguous("?", status=500)]
+    desk.api.fail = [Ambiguous("?", status=500, answered=True)]
     desk.send()
     desk.clock.move(minutes=2)
     desk.send()

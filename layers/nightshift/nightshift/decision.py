@@ -12,10 +12,10 @@ MAX_WORKERS = 8
 """Collectors side by side: the state machine's inline Map allows 40, a fresh on-demand table feeds about this many."""
 
 GRACE_HTTP = timedelta(minutes=2)
-"""After an HTTP answer that said error: the server knows already what it did."""
+"""After an error that the API itself answered with: it knows already what it did."""
 
 GRACE_LOST = timedelta(minutes=15)
-"""After a lost connection, or a sender that died: a batch has this long to become visible."""
+"""After a lost connection, a gateway's answer, or a sender that died: a batch has this long to become visible."""
 
 FRUITLESS_LIMIT = 10
 """Steps in a row that changed nothing before the run is held, and tried no further even to collect."""

@@ -150,7 +150,7 @@ class Sender:
         try:
             batch = self.api.create(body, timeout=(deadline - now - LAST_WRITES).total_seconds())
         except Ambiguous as error:
-            note = IntentNote.CONNECTION_LOST if error.status is None else IntentNote.HTTP_ERROR
+            note = IntentNote.HTTP_ERROR if error.answered else IntentNote.CONNECTION_LOST
             self.ledger.note_intent(intent, note, self.clock())
             return False
         except ApiError as error:

@@ -79,6 +79,10 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 }
 """Definite answers to a create; any status that is not here (408, 409, 5xx, 529) leaves it open what the API did."""
 
+_OVER = frozenset({HTTPStatus.CONFLICT, HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE, 529})
+"""With the API's own error in the body, these say that it works on the request no more. 408, 502 and 504 come from
+whoever gave up waiting, in front of the API or within it: the work may go on (docs/decisions/0011)."""
+
 
 def refuse_redirecting_variables() -> None:
     """Raise MisconfiguredError where the environment would send tickets or the key elsewhere."""
@@ -253,9 +257,20 @@ def _refusal(error: anthropic.APIStatusError) -> ApiError:
         return NoMoney(message, **where)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return NotAccepted(message, retry_after=_retry_after(error.response.headers), **where)
-    if error.response.has_redirect_location:
+    if error.response.is_redirect:
         return Redirected(message, **where)
-    return _BY_STATUS.get(status, Ambiguous)(message, **where)
+    if (kind := _BY_STATUS.get(status)) is not None:
+        return kind(message, **where)
+    return Ambiguous(message, answered=status in _OVER and _is_own(error.body), **where)
+
+
+def _is_own(body: object) -> bool:
+    """Tell whether an answer's body is the API's error envelope, `{"type": "error", "error": {"type": …}}`."""
+    match body:
+        case {"type": "error", "error": {"type": str()}}:
+            return True
+        case _:
+            return False
 
 
 def _retry_after(headers: httpx2.Headers) -> float:
