@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -219,6 +220,18 @@ class TestStrangeLines:
     def test_half_a_surrogate_pair_costs_its_row_and_its_tokens_are_counted(self) -> None:
         assert classify(succeeded("a", "\ud800"), TEXT) == invalid("unreadable_result")
 
+    @pytest.mark.parametrize(
+        "usage",
+        [b'{"input_tokens":' + b"1" * 5000 + b"}", b'{"service_tier":"\\ud800"}'],
+        ids=["a number without end", "half a surrogate pair"],
+    )
+    def test_usage_that_cannot_be_kept_costs_its_row_and_the_row_keeps_its_name(self, usage: bytes) -> None:
+        strange = succeeded("b", "x").replace(json.dumps(USAGE).encode(), usage)
+        assert custom_id_of(strange) == "b"
+        first, found = outcomes(labelled("a") + strange, answer_reader(LABELS))
+        assert (first.custom_id, found.custom_id, found.reason) == ("a", "b", "unreadable_result")
+        msgspec.json.encode(found.usage)
+
     @pytest.mark.parametrize("result", [None, 1, [], {}, {"type": None}, {"type": "errored", "error": None}])
     def test_a_result_of_another_shape_is_an_error(self, result: Any) -> None:
         assert classify(line("a", result)).row_class is RowClass.ERRORED
@@ -278,6 +291,14 @@ class TestTally:
             retryable=1,
         )
         assert tally(outcomes(data, answer_reader(LABELS)), last=False) == expected
+
+    @pytest.mark.parametrize(
+        "usage", [{"input_tokens": 10**40}, {"input_tokens": -1}, {"": 1}, {"a": {"": 1, "b": 10**13}}, {"a": True}]
+    )
+    def test_what_is_no_count_of_tokens_is_not_counted(self, usage: dict[str, Any]) -> None:
+        found = succeeded("a", "x", usage=usage | {"output_tokens": 5, "service_tier": {"no": "tier"}})
+        counted = tally(outcomes(found, answer_reader(LABELS)), last=True)
+        assert (counted.usage, counted.service_tiers) == ({"output_tokens": 5}, {})
 
     def test_in_the_last_generation_retryable_rows_end_as_what_they_are(self) -> None:
         counted = tally(outcomes(expired("a") + errored("b"), answer_reader(LABELS)), last=True)

@@ -22,6 +22,9 @@ COMPLETE = frozenset({"end_turn", "stop_sequence"})
 MAX_REASON = 300
 """Characters of the API's words that are kept."""
 
+MOST_TOKENS = 10**12
+"""More than any row can use: what says more is no count, and would not fit into the ledger either."""
+
 
 class _Block(msgspec.Struct):
     type: str
@@ -104,18 +107,23 @@ def tally(found: Iterator[Outcome] | list[Outcome], *, last: bool) -> Tally:
             rows[outcome.row_class] += 1
         for name, count in _tokens(outcome.usage):
             usage[name] += count
-        if tier := outcome.usage.get("service_tier"):
-            tiers[str(tier)] += 1
+        tier = outcome.usage.get("service_tier")
+        if isinstance(tier, str) and tier:
+            tiers[tier[:MAX_REASON]] += 1
     return Tally(rows=dict(rows), usage=dict(usage), service_tiers=dict(tiers), retryable=retryable)
 
 
 def _tokens(usage: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
     """Yield every count of a `usage` object, those one level down included (`cache_creation`, `server_tool_use`)."""
     for name, value in usage.items():
-        if type(value) is int:
+        if isinstance(value, dict):
+            yield from ((below, count) for below, count in value.items() if _is_count(below, count))
+        elif _is_count(name, value):
             yield name, value
-        elif isinstance(value, dict):
-            yield from ((below, count) for below, count in value.items() if type(count) is int)
+
+
+def _is_count(name: str, value: Any) -> bool:
+    return type(value) is int and 0 <= value <= MOST_TOKENS and name != ""
 
 
 def _outcome_alone(line: bytes, read: ReadAnswer) -> Outcome:
@@ -167,7 +175,18 @@ def _unreadable(line: bytes) -> Outcome:
     message = result["message"] if isinstance(result.get("message"), dict) else {}
     usage = message["usage"] if isinstance(message.get("usage"), dict) else {}
     row_class = RowClass.INVALID if result.get("type") == "succeeded" else RowClass.ERRORED
-    return Outcome(str(loose.get("custom_id")), row_class, reason="unreadable_result", usage=usage)
+    # Not from `loose`: where that is empty, the archive still has the line for the custom_id that was read there.
+    name = custom_id_of(line) or ""
+    return Outcome(name, row_class, reason="unreadable_result", usage=usage if _writable(usage) else {})
+
+
+def _writable(usage: Mapping[str, Any]) -> bool:
+    """Tell whether a value can be JSON again: half of a surrogate pair cannot."""
+    try:
+        msgspec.json.encode(usage)
+    except ValueError:
+        return False
+    return True
 
 
 def _loosely(line: bytes) -> dict[str, Any]:
