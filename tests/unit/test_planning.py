@@ -420,7 +420,7 @@ def test_retries_are_the_same_requests_under_new_names(desk: Desk) -> None:
     home = f"runs/{run.run_id}/plan"
     old = {name: world.outputs.files[f"{home}/{name}.jsonl"].splitlines() for name in ("g0-000001", "g0-000003")}
 
-    world.planner.plan_retries(run)
+    world.planner.plan_retries(run, LATER)
 
     new = world.outputs.files[f"{home}/g1-000001.jsonl"].splitlines()
     sent_before = [old["g0-000001"][0], old["g0-000001"][2], old["g0-000003"][0]]
@@ -435,6 +435,38 @@ def test_retries_are_the_same_requests_under_new_names(desk: Desk) -> None:
     assert world.ledger.planned["g1-000001"].rows == 3
 
 
+def test_a_generation_too_large_for_one_invocation_begins_when_the_last_of_them_has_planned_it(desk: Desk) -> None:
+    run = desk.open(numbered(7), job=batches_of(2))
+
+    def failed() -> World:
+        world = World(run, desk.inputs)
+        assert world.planner.plan(run, LATER)
+        for chunk, rows in (("g0-000001", (1, 2)), ("g0-000002", (1,)), ("g0-000003", (1, 2)), ("g0-000004", (1,))):
+            put_aside(world, chunk, *rows)
+        return world
+
+    (calm := failed()).planner.plan_retries(run, LATER)
+    world = failed()
+    read: list[set[str]] = []
+    done: list[tuple[bool, int, int]] = []
+    opened = world.outputs.open
+
+    def watch(key: str, start: int = 0) -> Any:
+        read[-1].add(key.rsplit("/", 1)[-1])
+        return opened(key, start)
+
+    world.outputs.open = watch  # type: ignore[method-assign]
+    while not done or not done[-1][0]:
+        read.append(set())
+        began = world.planner.plan_retries(run, START)  # no time: one chunk, and no more
+        retries = sum(c.generation == 1 for c in world.ledger.planned.values())
+        done.append((began, retries, world.ledger.generation))
+
+    assert done == [(False, 1, 0), (False, 2, 0), (True, 3, 1)]
+    assert ["g0-000001.jsonl" in names for names in read] == [True, False, False]  # it goes on, not over it again
+    assert world.state == calm.state
+
+
 def test_a_kill_before_any_write_changes_nothing_about_the_retries(desk: Desk) -> None:
     run = desk.open(numbered(7), job=batches_of(2))
 
@@ -446,15 +478,15 @@ def test_a_kill_before_any_write_changes_nothing_about_the_retries(desk: Desk) -
         return world, world.kill_before(write)
 
     calm, writes = failed(None)
-    calm.planner.plan_retries(run)
+    calm.planner.plan_retries(run, LATER)
     assert [c.rows for c in calm.ledger.planned.values()] == [2, 2, 2, 1, 2, 1]
 
     for write in range(len(writes)):
         world, _ = failed(write)
         with pytest.raises(Killed):
-            world.planner.plan_retries(run)
+            world.planner.plan_retries(run, LATER)
         world.kill_before(None)
-        world.planner.plan_retries(run)
+        world.planner.plan_retries(run, LATER)
         assert world.state == calm.state, writes[write]
 
 

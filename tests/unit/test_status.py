@@ -233,6 +233,14 @@ def test_progress_forgets_the_fruitless_steps(loop: Loop) -> None:
     assert loop.ledger.run(RUN).fruitless == 0
 
 
+def test_chunks_planned_for_a_generation_that_has_not_begun_are_progress(loop: Loop) -> None:
+    for number in range(1, 13):
+        assert loop.look().step.kind is StepKind.SUBMIT
+        loop.ledger.plan_chunk(chunk(number, generation=1))
+
+    assert loop.ledger.run(RUN).fruitless == 0
+
+
 def test_after_its_turns_the_loop_hands_over_to_the_next_execution(loop: Loop) -> None:
     loop.send(1)
     assert loop.look(turn=1499).step.kind is StepKind.WAIT

@@ -234,6 +234,6 @@ class Planner:
             )
         )
 
-    def plan_retries(self, run: Run) -> None:
+    def plan_retries(self, run: Run, deadline: datetime) -> bool:
         """Make the next generation of a run whose present one is collected; see retry_planning."""
-        plan_retries(run, self.ledger, self.outputs)
+        return plan_retries(run, self.ledger, self.outputs, self.clock, deadline - _RESERVE)

@@ -96,7 +96,9 @@ class Watcher:
 
     def _progress(self, run: Run, chunks: Sequence[Chunk], intent: Intent | None, now: datetime) -> Run:
         """Note whether anything changed since the last look; hold a run whose steps do not change anything."""
-        seen = hashlib.sha256(f"{fingerprint(run, chunks)} {run.reported} {intent}".encode()).hexdigest()[:16]
+        # The fingerprint leaves out chunks of a generation that has not begun; planning them is progress all the same.
+        seen = f"{fingerprint(run, chunks)} {len(chunks)} {run.reported} {intent}"
+        seen = hashlib.sha256(seen.encode()).hexdigest()[:16]
         if seen != run.progress:
             return replace(run, progress=seen, changed_at=now, fruitless=0, retry_at=None)
         if not run.dispatched:

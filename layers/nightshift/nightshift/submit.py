@@ -78,7 +78,7 @@ class Submitter:
             return 0
         sent = self.sender.send(run_id, owner=owner, deadline=deadline)
         run = self.ledger.run(run_id)
-        if run.hold is None and next_generation_due(run, self.ledger.chunks(run_id)):
-            self.planner.plan_retries(run)
+        due = run.hold is None and next_generation_due(run, self.ledger.chunks(run_id))
+        if due and self.planner.plan_retries(run, deadline):
             sent += self.sender.send(run_id, owner=owner, deadline=deadline)
         return sent
