@@ -1,6 +1,6 @@
 """A Message Batches API for the use cases: it keeps what it was sent, and fails as told."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -52,10 +52,10 @@ class FakeApi:
         self.stored[name] = made
         return made
 
-    def end(self, batch_id: BatchId, lines: bytes = b"") -> None:
-        """End a batch with these results."""
+    def end(self, batch_id: BatchId, lines: bytes = b"", counts: Mapping[str, int] | None = None) -> None:
+        """End a batch with these results; all succeeded, where `counts` does not say otherwise."""
         old = self.stored[batch_id]
-        counts = {"processing": 0, "succeeded": old.rows}
+        counts = {"processing": 0, "succeeded": old.rows} if counts is None else counts
         self.stored[batch_id] = replace(old, processing_status="ended", request_counts=counts, ended_at=self.clock())
         self.lines[batch_id] = lines
 

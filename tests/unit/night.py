@@ -1,7 +1,7 @@
 """A night up to where its batches have ended: the real ledger over a local AWS, buckets and tickets in memory."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -53,6 +53,8 @@ class Night:
     tickets: MemoryTickets = field(default_factory=MemoryTickets)
     job: bytes = JOB
     rows: int = 3
+    counts: Mapping[str, int] | None = None
+    """What the batches say of their requests when they have ended; None: all succeeded."""
 
     def __post_init__(self) -> None:
         self.api = FakeApi(self.clock)
@@ -91,7 +93,7 @@ class Night:
         intent = replace(made.intent(), chunk=name, rows=self.rows, attempt=self.chunk(name).attempt + 1)
         self.ledger.start_send(self.chunk(name), intent)
         self.ledger.sent(intent, batch, adopted=False)
-        self.api.end(batch.id)
+        self.api.end(batch.id, counts=self.counts)
         self.ledger.ended(self.chunk(name), self.api.batch(batch.id))
         return batch.id
 

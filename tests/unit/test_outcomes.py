@@ -232,6 +232,18 @@ class TestStrangeLines:
         assert (first.custom_id, found.custom_id, found.reason) == ("a", "b", "unreadable_result")
         msgspec.json.encode(found.usage)
 
+    @pytest.mark.parametrize(
+        ("kind", "expected"),
+        [
+            ("expired", Outcome("a", RowClass.EXPIRED, reason="expired", retryable=True)),
+            ("canceled", Outcome("a", RowClass.CANCELED, reason="canceled")),
+            ("paused", Outcome("a", RowClass.ERRORED, reason="unknown_type: paused")),
+            ("\ud800", Outcome("a", RowClass.ERRORED, reason="unreadable_result")),
+        ],
+    )
+    def test_a_type_that_says_it_all_counts_whatever_comes_with_it(self, kind: str, expected: Outcome) -> None:
+        assert classify(line("a", {"type": kind, "message": {"no": "message"}})) == expected
+
     @pytest.mark.parametrize("result", [None, 1, [], {}, {"type": None}, {"type": "errored", "error": None}])
     def test_a_result_of_another_shape_is_an_error(self, result: Any) -> None:
         assert classify(line("a", result)).row_class is RowClass.ERRORED

@@ -130,7 +130,7 @@ def _outcome_alone(line: bytes, read: ReadAnswer) -> Outcome:
     try:
         return _outcome(_LINE.decode(line), read)
     except (ValueError, RecursionError):
-        return _unreadable(line)
+        return _unreadable(line, read)
 
 
 def _outcome(line: _Line, read: ReadAnswer) -> Outcome:
@@ -168,22 +168,24 @@ def _succeeded(custom_id: str, message: _Message, read: ReadAnswer) -> Outcome:
     return Outcome(custom_id, RowClass.ANSWERED, answer=answer, usage=usage)
 
 
-def _unreadable(line: bytes) -> Outcome:
+def _unreadable(line: bytes, read: ReadAnswer) -> Outcome:
     """Classify a line that is not as the API documents it: it costs one row, and what was billed is still counted."""
     loose = _loosely(line)
     result = loose["result"] if isinstance(loose.get("result"), dict) else {}
     message = result["message"] if isinstance(result.get("message"), dict) else {}
     usage = message["usage"] if isinstance(message.get("usage"), dict) else {}
-    row_class = RowClass.INVALID if result.get("type") == "succeeded" else RowClass.ERRORED
     # Not from `loose`: where that is empty, the archive still has the line for the custom_id that was read there.
-    name = custom_id_of(line) or ""
+    name, kind = custom_id_of(line) or "", result.get("type")
+    if isinstance(kind, str) and kind not in {"succeeded", "errored"} and _writable(kind):
+        return _outcome(_Line(name, _Result(kind)), read)  # the type says it all, whatever comes with it
+    row_class = RowClass.INVALID if kind == "succeeded" else RowClass.ERRORED
     return Outcome(name, row_class, reason="unreadable_result", usage=usage if _writable(usage) else {})
 
 
-def _writable(usage: Mapping[str, Any]) -> bool:
+def _writable(value: Any) -> bool:
     """Tell whether a value can be JSON again: half of a surrogate pair cannot."""
     try:
-        msgspec.json.encode(usage)
+        msgspec.json.encode(value)
     except ValueError:
         return False
     return True
