@@ -14,13 +14,20 @@ from nightshift.errors import BadInput, BadJob, Conflict, RunNotFound
 from nightshift.job import Job, parse_job
 from nightshift.model import Hold, HoldCode, InputRef, JobRef, Run, RunId
 from nightshift.ports import Clock, Executions, Inputs, Ledger
-from nightshift.trigger import ByHand, Night, Uploaded
+from nightshift.trigger import ByHand, Night, Tick, Uploaded
 
 INPUTS_PER_RUN = 99
 """The run and its inputs' claims are one DynamoDB transaction, of at most 100 items; more files start a further run."""
 
 RECENT = timedelta(days=2)
 """A night looks again at uploads of this age that have their run: its execution may never have been started."""
+
+
+REMEMBERED = timedelta(days=35)
+"""The audit looks back so far, at runs and at uploads: longer than anything can still come of a batch (29 days)."""
+
+UPLOAD_GRACE = timedelta(minutes=15)
+"""An upload's event has this long to start its run before the audit does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,7 @@ class Skipped:
     reason: str
 
 
-type Due = Uploaded | ByHand | Night
+type Due = Uploaded | ByHand | Night | Tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +59,15 @@ class Intake:
     executions: Executions
     clock: Clock
 
-    def open(self, due: Due, *, owner: str, working_until: datetime) -> Iterator[Opened | Skipped]:
-        """Open the runs of an event: record first, then the execution; nothing is spent before both exist."""
-        for run in self._night(due) if isinstance(due, Night) else self._one(due):
+    def open(self, due: Due, *, owner: str, working_until: datetime | None) -> Iterator[Opened | Skipped]:
+        """Open the runs of an event: record first, then the execution; nothing is spent before both exist.
+
+        Args:
+            due: what the event stands for.
+            owner: uuid of this invocation.
+            working_until: when this invocation must be dead; None where it leaves the work to the loop.
+        """
+        for run in self._due(due):
             if isinstance(run, Skipped):
                 yield run
                 continue
@@ -67,6 +80,17 @@ class Intake:
             known = run if fresh else self.ledger.run(run.run_id)
             self.executions.start(known.run_id, known.execution)
             yield Opened(known, fresh)
+        if isinstance(due, Night):
+            self.ledger.night_opened(due.scheduled_at)
+
+    def _due(self, due: Due) -> Iterator[Run | Skipped]:
+        match due:
+            case Night():
+                return self._night(due)
+            case Tick():
+                return self._forgotten()
+            case _:
+                return self._one(due)
 
     def _one(self, due: Uploaded | ByHand) -> Iterator[Run | Skipped]:
         by_hand = isinstance(due, ByHand)
@@ -88,20 +112,40 @@ class Intake:
 
         That one may have died between putting a run and starting its execution; starting twice is harmless.
         """
+        for found in self._lying_there():
+            if isinstance(found, Skipped):
+                yield found
+                continue
+            job_ref, job, refs = found
+            if isinstance(job, Job) and job.schedule != "nightly":
+                yield from self._lost_uploads(job_ref, job, refs)
+            else:
+                yield from self._one_night(due, job_ref, job, refs)
+
+    def _forgotten(self) -> Iterator[Run | Skipped]:
+        """Yield the runs of recent uploads whose event never came: files of before a job was put are among them."""
+        now = self.clock()
+        for found in self._lying_there():
+            if isinstance(found, Skipped):
+                yield found
+                continue
+            job_ref, job, refs = found
+            if isinstance(job, Job) and job.schedule != "nightly":  # a job that cannot be read may be nightly
+                late = [ref for ref in refs if UPLOAD_GRACE < now - ref.last_modified < REMEMBERED]
+                yield from self._lost_uploads(job_ref, job, self.ledger.unclaimed(late))
+
+    def _lying_there(self) -> Iterator[tuple[JobRef, Job | BadJob, Sequence[InputRef]] | Skipped]:
+        """Yield each job that has files, with them, newest first."""
         for name in self.inputs.jobs():
             refs = list(self.inputs.newest(f"inbox/{name}/"))
             if not refs:
                 continue
             try:
                 job_ref, text = self.inputs.job(name)
-            except BadJob as error:  # deleted since it was listed; the other jobs have their night all the same
+            except BadJob as error:  # deleted since it was listed; the other jobs have their turn all the same
                 yield Skipped(f"inbox/{name}/", str(error))
                 continue
-            job = self._parsed(job_ref, text)
-            if isinstance(job, Job) and job.schedule != "nightly":
-                yield from self._lost_uploads(job_ref, job, refs)
-            else:
-                yield from self._one_night(due, job_ref, job, refs)
+            yield job_ref, self._parsed(job_ref, text), refs
 
     def _one_night(
         self, due: Night, job_ref: JobRef, job: Job | BadJob, refs: Sequence[InputRef]

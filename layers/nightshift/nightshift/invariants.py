@@ -147,8 +147,13 @@ def _waits(run: Run, chunks: Sequence[Chunk], now: datetime) -> bool:
 def of_batches(batches: Iterable[BatchView], claims: Mapping[BatchId, Claim], now: datetime) -> Iterator[Violation]:
     """I3: whatever is at the API, some chunk has claimed, or it was found to be another's."""
     for batch in batches:
-        if batch.id not in claims and batch.created_at + UNCLAIMED_AFTER < now:
+        if unclaimed(batch, claims, now):
             yield Violation("I3", f"batch {batch.id} of {batch.rows} rows, created {batch.created_at}, is unclaimed")
+
+
+def unclaimed(batch: BatchView, claims: Mapping[BatchId, Claim], now: datetime) -> bool:
+    """Tell whether a batch has no claim and should have one by now."""
+    return batch.id not in claims and batch.created_at + UNCLAIMED_AFTER < now
 
 
 def of_change(before: Chunk | None, after: Chunk | None) -> Iterator[Violation]:

@@ -11,12 +11,11 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
 
 import msgspec
 
 from nightshift import run_files
-from nightshift.decision import GRACE_LOST, sendable, settles_at
+from nightshift.decision import sendable, settles_at
 from nightshift.errors import (
     Ambiguous,
     ApiError,
@@ -27,6 +26,7 @@ from nightshift.errors import (
     Rejected,
     Unauthorized,
 )
+from nightshift.matching import LOOK_BACK, first_custom_id, fits
 from nightshift.model import BatchView, Chunk, Hold, HoldCode, Intent, IntentNote, RunId, custom_id_prefix
 from nightshift.ports import BatchApi, Clock, Ledger, Outputs
 
@@ -34,8 +34,6 @@ LEAST_TIME = timedelta(seconds=200)
 """A send is not begun with less left: an upload, the API's answer and our own writes must fit."""
 LAST_WRITES = timedelta(seconds=30)
 """Kept back from a POST's time-out for writing down what came of it."""
-LOOK_BACK = timedelta(minutes=5)
-"""Reconciliation lists from this long before the intent: clocks differ."""
 LOOK_AGAIN = timedelta(minutes=1)
 BLOCK = 1 << 20
 """Bytes read from a plan at a time."""
@@ -198,35 +196,17 @@ class Sender:
 
     def _candidates(self, intent: Intent) -> list[BatchView]:
         """List batches that this create may have made: unclaimed, of its size, in its time."""
-        since, until = intent.created - LOOK_BACK, intent.deadline + GRACE_LOST
-        listed = [b for b in self.api.batches(since) if b.rows == intent.rows and b.created_at <= until]
-        known = {*self.ledger.claims(b.id for b in listed), *intent.excluded}
-        return [b for b in listed if b.id not in known]
+        listed = [b for b in self.api.batches(intent.created - LOOK_BACK) if fits(intent, b)]
+        claims = self.ledger.claims(b.id for b in listed)
+        return [b for b in listed if b.id not in claims]
 
     def _ours(self, intent: Intent, candidates: list[BatchView]) -> list[BatchView] | None:
         """Tell several candidates apart by the custom_ids in their results; None while some run and none is ours."""
         prefix = custom_id_prefix(intent.run_id, intent.chunk)
         for batch in candidates:
-            if batch.ended and self._first_id(batch).startswith(prefix):
+            if batch.ended and first_custom_id(self.api, batch).startswith(prefix):
                 return [batch]
         return [] if all(b.ended for b in candidates) else None
-
-    def _first_id(self, batch: BatchView) -> str:
-        head = b""
-        with self.api.results(batch) as blocks:
-            for block in blocks:
-                head += block
-                if b"\n" in head:
-                    break
-        line = next(islice(head.splitlines(), 1), b"")
-        return _FirstLine.decode(line).custom_id if line else ""
-
-
-class _Line(msgspec.Struct):
-    custom_id: str = ""
-
-
-_FirstLine = msgspec.json.Decoder(_Line)
 
 
 def hold_for(error: ApiError, now: datetime) -> Hold | None:

@@ -12,6 +12,7 @@ from nightshift.model import JOB_NAME, RunId
 
 SCHEDULE = "nightshift.schedule"
 HAND = "nightshift.hand"
+AUDIT = "nightshift.audit"
 VERSION = 1
 """Of the state machine's payloads."""
 
@@ -42,6 +43,19 @@ class ByHand:
     key: str
     version_id: str | None
     """None: the newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """It is time for an audit."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoopEnded:
+    """An execution of a run's loop ended red."""
+
+    run_id: RunId
+    execution: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +90,7 @@ type Trigger = Uploaded | Night | ByHand | Continue | Ignored
 
 _INBOX = re.compile(rf"inbox/({JOB_NAME})/.+", re.DOTALL)
 _RUN_ID = re.compile(rf"{JOB_NAME}-\d{{8}}-[a-z2-7]{{8}}")
+_EXECUTION = re.compile(rf"({_RUN_ID.pattern})-c(\d{{4,}})")
 
 
 def parse(event: Mapping[str, Any]) -> Trigger:
@@ -101,6 +116,22 @@ def parse(event: Mapping[str, Any]) -> Trigger:
         case {"Records": _}:
             return Ignored("a direct S3 notification: uploads come through EventBridge here", IgnoreCode.OTHER_EVENT)
     raise BadTrigger(f"no event that submit knows: its keys are {sorted(event)[:10]}")
+
+
+def parse_audit(event: Mapping[str, Any]) -> Tick | Night | LoopEnded:
+    """Tell what an event asks of the audit.
+
+    Raises:
+        BadTrigger: none of these.
+    """
+    match event:
+        case {"source": str(source)} if source == AUDIT:
+            return Tick()
+        case {"source": str(source)} if source == SCHEDULE:
+            return Night(_scheduled_time(event.get("scheduled_time")))
+        case {"source": "aws.states", "detail": {"name": str(name)}} if execution := _EXECUTION.fullmatch(name):
+            return LoopEnded(RunId(execution[1]), int(execution[2]))
+    raise BadTrigger(f"no event that the audit knows: its keys are {sorted(event)[:10]}")
 
 
 def _upload(detail: Mapping[str, Any]) -> Uploaded | Ignored:
