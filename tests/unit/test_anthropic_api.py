@@ -8,9 +8,11 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import anthropic
+import httpx2
 import pytest
 
-from nightshift.adapters.anthropic_api import AnthropicBatches
+from nightshift.adapters.anthropic_api import AnthropicBatches, translate
 from nightshift.errors import (
     Ambiguous,
     ApiError,
@@ -288,6 +290,100 @@ def test_a_key_that_stays_wrong_is_unauthorized(server: Server) -> None:
     with pytest.raises(Unauthorized, match=r"API key is invalid\. \(request req_1\)"):
         api(server.url).create(Body(), timeout=5)
     assert len(server.posts()) == 2
+
+
+def read_results(made: AnthropicBatches, url: str) -> bytes:
+    with made.results(batch(results_url=f"{url}/v1/messages/batches/msgbatch_01/results")) as blocks:
+        return b"".join(blocks)
+
+
+PAGE = {"data": [WIRE], "has_more": False, "first_id": "msgbatch_01", "last_id": "msgbatch_01"}
+READS: dict[str, tuple[Callable[[AnthropicBatches, str], object], Any]] = {
+    "probe": (lambda made, _: made.probe(), PAGE),
+    "batch": (lambda made, _: made.batch(BatchId("msgbatch_01")), WIRE),
+    "batches": (lambda made, _: list(made.batches(START)), PAGE),
+    "cancel": (lambda made, _: made.cancel(BatchId("msgbatch_01")), WIRE),
+    "results": (read_results, {"custom_id": "a"}),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_every_other_call_reads_a_rotated_key_again_once(server: Server, name: str) -> None:
+    call, body = READS[name]
+    server.answers = [refuse(401, "authentication_error"), say(200, body)]
+
+    call(api(server.url), server.url)
+
+    assert [h["authorization"] for _, _, h, _ in server.seen] == ["Bearer sk-cached", "Bearer sk-fresh"]
+
+
+@pytest.mark.parametrize("name", READS)
+@pytest.mark.parametrize(
+    ("answer", "kind", "calls"),
+    [
+        (refuse(401, "authentication_error"), Unauthorized, 2),
+        (refuse(403, "permission_error"), Unauthorized, 2),
+        (refuse(404, "not_found_error"), Rejected, 1),
+        (refuse(402, "billing_error"), NoMoney, 1),
+        (refuse(429, "rate_limit_error", retry_after="9"), NotAccepted, 1),
+        (refuse(500, "api_error", x_should_retry="true"), Ambiguous, 1),
+        (say(302, location="http://127.0.0.1:1/elsewhere"), Redirected, 1),
+        (say(307, location="http://127.0.0.1:1/elsewhere"), Redirected, 1),
+        (hang_up, Ambiguous, 1),
+    ],
+    ids=["401", "403", "404", "402", "429", "500", "302", "307", "hung-up"],
+)
+def test_every_other_call_fails_with_the_same_classes_is_not_repeated_and_follows_nothing(
+    server: Server, name: str, answer: Answer, kind: type[ApiError], calls: int
+) -> None:
+    server.answers = [answer]
+
+    with pytest.raises(ApiError) as caught:
+        READS[name][0](api(server.url), server.url)
+
+    assert type(caught.value) is kind
+    assert len(server.seen) == calls
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind"),
+    [
+        (httpx2.ConnectError("x"), NotSent),
+        (httpx2.ConnectTimeout("x"), NotSent),
+        (httpx2.PoolTimeout("x"), NotSent),
+        (httpx2.UnsupportedProtocol("x"), NotSent),
+        (httpx2.ReadTimeout("x"), Ambiguous),
+        (httpx2.WriteTimeout("x"), Ambiguous),
+        (httpx2.ReadError("x"), Ambiguous),
+        (httpx2.WriteError("x"), Ambiguous),
+        (httpx2.RemoteProtocolError("x"), Ambiguous),
+        (httpx2.LocalProtocolError("x"), Ambiguous),
+        (ValueError("x"), Ambiguous),
+        (None, Ambiguous),
+    ],
+)
+def test_only_a_connection_that_was_never_made_has_sent_nothing(cause: Exception | None, kind: type[ApiError]) -> None:
+    lost = anthropic.APIConnectionError(request=httpx2.Request("POST", "https://api.anthropic.com"))
+    lost.__cause__ = cause
+
+    assert type(translate(lost)) is kind
+    if cause is not None:
+        assert type(translate(cause)) is kind
+
+
+def test_a_plan_that_breaks_off_in_the_middle_of_a_post_leaves_its_outcome_open(server: Server) -> None:
+    class Broken(Body):
+        def __iter__(self) -> Iterator[bytes]:
+            yield self.data[:10]
+            raise OSError("my secret ticket")
+
+    server.answers = [say(200, WIRE)]
+
+    with pytest.raises(Ambiguous) as caught:
+        api(server.url).create(Broken(), timeout=5)
+
+    assert "secret" not in repr(caught.value)
+    assert caught.value.__cause__ is None
 
 
 def test_listing_stops_at_the_first_batch_that_is_too_old(server: Server) -> None:

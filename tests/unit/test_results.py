@@ -8,7 +8,16 @@ import pytest
 
 from nightshift import results
 from nightshift.adapters.dynamodb import DynamoLedger
-from nightshift.errors import Ambiguous, Conflict, NotAccepted, TicketsRefused
+from nightshift.errors import (
+    Ambiguous,
+    Conflict,
+    NoMoney,
+    NotAccepted,
+    Redirected,
+    Rejected,
+    TicketsRefused,
+    Unauthorized,
+)
 from nightshift.model import BatchId, ChunkId, ChunkState, Claim, Intent, RowClass, Worker, chunk_id
 from nightshift.ports import Written
 from tests.unit import made
@@ -186,7 +195,17 @@ class TestFailures:
         assert night.collect() == {"failed": 1}
         assert night.chunk(FIRST).not_before == START + timedelta(minutes=10)
 
-    @pytest.mark.parametrize("error", [Ambiguous("dropped"), TicketsRefused("table t refuses 1")])
+    @pytest.mark.parametrize(
+        "error",
+        [
+            Ambiguous("dropped"),
+            Unauthorized("HTTP 401", status=401),
+            NoMoney("HTTP 402", status=402),
+            Rejected("HTTP 404", status=404),
+            Redirected("said to be on another host"),
+            TicketsRefused("table t refuses 1"),
+        ],
+    )
     def test_what_goes_wrong_is_written_on_the_chunk(self, night: Night, error: Any) -> None:
         night.begin()
         night.answer(1, *answered(FIRST))
@@ -195,7 +214,10 @@ class TestFailures:
         else:
             night.api.down = error
         assert night.collect() == {"failed": 1}
-        assert night.chunk(FIRST).error == f"{type(error).__name__}: {error}"
+        chunk = night.chunk(FIRST)
+        assert (chunk.error, chunk.failures) == (f"{type(error).__name__}: {error}", 1)
+        assert chunk.not_before == START + timedelta(minutes=1)
+        assert night.run().hold is None
 
     def test_a_surprise_is_raised_after_the_other_chunks_had_their_turn_and_its_text_stays_out_of_the_ledger(
         self, night: Night

@@ -7,7 +7,7 @@ import pytest
 
 from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.decision import Policy
-from nightshift.errors import Ambiguous, Rejected, RunNotFound
+from nightshift.errors import Ambiguous, ApiError, NoMoney, Redirected, Rejected, RunNotFound, Unauthorized
 from nightshift.model import BatchId, BatchView, ChunkState, Hold, HoldCode, RunId, RunState, Step, StepKind
 from nightshift.status import Look, Watcher
 from tests.unit.conftest import START, MovableClock
@@ -69,6 +69,23 @@ def test_an_api_that_is_away_is_no_news(loop: Loop) -> None:
 
     assert (look.step.kind, look.trouble) == (StepKind.WAIT, "away")
     assert loop.ledger.chunks(RUN)[0].state is ChunkState.SENT
+
+
+@pytest.mark.parametrize("chunks", [1, 5])
+@pytest.mark.parametrize(
+    "error", [Unauthorized("HTTP 401", status=401), NoMoney("HTTP 402", status=402), Redirected("HTTP 302", status=302)]
+)
+def test_a_key_that_is_wrong_in_mid_run_is_no_news_and_the_batches_stay_in_flight(
+    loop: Loop, error: ApiError, chunks: int
+) -> None:
+    loop.send(chunks)
+    loop.api.down = error
+
+    look = loop.look()
+
+    assert (look.step.kind, look.ended, look.trouble) == (StepKind.WAIT, 0, str(error))
+    assert {c.state for c in loop.ledger.chunks(RUN)} == {ChunkState.SENT}
+    assert loop.ledger.run(RUN).hold is None
 
 
 def test_one_batch_that_cannot_be_found_does_not_hide_the_others_and_holds_the_run_when_overdue(loop: Loop) -> None:
