@@ -89,6 +89,12 @@ class RunningCloud:
         items = [plain(item) for page in pages for item in page["Items"]]
         return next(i for i in items if i["sk"] == "META"), [i for i in items if i["sk"] != "META"]
 
+    def intent(self) -> Item | None:
+        """Return the create that is under way, or whose outcome is not known."""
+        key = {"pk": {"S": "CREATE"}, "sk": {"S": "INTENT"}}
+        answer = self.client("dynamodb").get_item(TableName=self.outputs["RunsTableName"], Key=key, ConsistentRead=True)
+        return plain(answer["Item"]) if "Item" in answer else None
+
     def executions(self, status: str) -> list[Item]:
         """Return the state machine's executions in a status."""
         found: list[Item] = self.client("stepfunctions").list_executions(

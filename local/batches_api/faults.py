@@ -13,10 +13,10 @@ connection is dropped, the batch exists only `seconds` (virtual) later), `html-4
 gets to its requests), `canceled` (somebody cancels it after `seconds`, virtual). On `retrieve` and `results`:
 `not-found` for `seconds` (virtual) after create. On `retrieve` and `list`: `foreign-results-url` (`url`).
 
-On `results`, after the first `lines` lines: `cut-line` (the stream ends cleanly), `cut-mid-line`, `clean-early-close`
-(a body that ends with the connection, cut at a line), `drop` (connection lost in the middle of a chunk),
-`blank-line`, `duplicate-line`, `unknown-id`, `missing-row`, `idless-error-line`; and on the whole stream `crlf` and
-`slow` (`seconds`, real, before each further line).
+On `results`, after the first `lines` lines, or a `share` of all: `cut-line` (the stream ends cleanly), `cut-mid-line`,
+`clean-early-close` (a body that ends with the connection, cut at a line), `drop` (connection lost in the middle of a
+chunk), `blank-line`, `duplicate-line`, `unknown-id`, `missing-row`, `idless-error-line`; and on the whole stream `crlf`
+and `slow` (`seconds`, real, before each further line).
 
 On `rows`, fixed when a batch is created: `refusal`, `max_tokens`, `overloaded`, `api_error`, `expired`, `canceled`,
 `errored` (`error_type`, `message`), `enum-case`, `invalid-json`; for the rows whose custom_id ends with
@@ -70,6 +70,8 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     batch_id: str | None = None
     seconds: float | None = None
     lines: int = 1
+    share: float | None = None
+    """Of the batch's lines, instead of `lines`."""
     url: str = "https://elsewhere.invalid/results"
     accepted: bool = False
     retry_after: float | None = None

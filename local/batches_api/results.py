@@ -35,12 +35,12 @@ def lines(batch: Batch, state: Standing) -> Iterator[bytes]:
             yield b'{"custom_id":"%s","result":%s}\n' % (custom_id, rest)
 
 
-def damaged(source: Iterator[bytes], fault: Fault) -> Iterator[bytes]:
-    """Yield lines with a fault in them, after its first `lines` lines."""
+def damaged(source: Iterator[bytes], fault: Fault, rows: int) -> Iterator[bytes]:
+    """Yield the lines of so many rows with a fault in them, after its first `lines` lines or its `share` of them."""
     if fault.kind == "crlf":
         yield from (line.replace(b"\n", b"\r\n") for line in source)
         return
-    yield from islice(source, fault.lines)
+    yield from islice(source, fault.lines if fault.share is None else int(fault.share * rows))
     match fault.kind:
         case "cut-line" | "clean-early-close":
             return
@@ -107,7 +107,9 @@ class ResultsResponse:
 
     def _lines(self) -> Iterator[bytes]:
         source = lines(self.batch, self.state)
-        return damaged(source, self.fault) if self.fault is not None and self.fault.kind != "slow" else source
+        if self.fault is None or self.fault.kind == "slow":
+            return source
+        return damaged(source, self.fault, self.batch.rows)
 
     async def _body(self) -> AsyncIterator[bytes]:
         slow = self.fault is not None and self.fault.kind == "slow"

@@ -1,10 +1,10 @@
-"""`make demo [JOB=…] [INPUT=…] [OUT=…]`: watch a job's night on this machine, in minutes.
+"""`make demo [JOB=…] [INPUT=…] [OUT=…] [FAULTS=…]`: watch a job's night on this machine, in minutes.
 
 The template, the state machine and the handlers are those that are deployed; AWS is a local server, and the answers
 come from a stand-in for a model behind a local Message Batches API (local/batches_api/model.py says what it does).
 
-Exit status: 0 the run is done and every row is in exactly one file · 1 it failed, or the rows do not add up ·
-2 the command line · 3 the run is held, and says why.
+Exit status: 0 the run is done, every row is in exactly one file and billed once at most · 1 it failed, the rows or the
+bill do not add up, or a fault that was asked for did not come · 2 the command line · 3 the run is held, and says why.
 """
 
 import argparse
@@ -18,13 +18,17 @@ from rich.console import Console
 from rich.table import Table
 
 from local.demo.display import Display
+from local.demo.faults import FAULTS, Fault, Provocation
 from local.demo.harvest import Harvest, harvest
 from local.demo.story import Story
+from local.demo.verdict import Verdict, judge
 from local.running import CloudDidNotStartError, Item, RunningCloud, running_cloud
 
 TICK_SECONDS = 0.2
 SILENCE_SECONDS = 300
 """Without any event for so long, in real time, something hangs."""
+LATE_SECONDS = 5
+"""Real time that what shows a fault may come after everything else."""
 NIGHTLY = "SubmitFunctionNightly"
 """The schedule that starts nightly jobs, by its name in the template."""
 DONE, FAILED, HELD = 0, 1, 3
@@ -34,7 +38,7 @@ def main() -> int:
     """Run the demo; return the exit status."""
     options = _arguments()
     console, started = Console(highlight=False), time.monotonic()
-    console.print("starting the local cloud: template.yaml, applied to AWS services on this machine …")
+    console.print("starting the local cloud: template.yaml, applied on this machine …")
     try:
         with running_cloud("--dynamodb", options.dynamodb) as cloud:
             status = _night(cloud, options, console)
@@ -53,6 +57,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--job", type=_file, default=Path("jobs/ticket-triage.yaml"), help="a job file")
     parser.add_argument("--input", type=_file, default=Path("samples/tickets.jsonl"), help="what to run it over")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the answers")
+    parser.add_argument("--faults", type=_fault, metavar="NAME", help="what is to go wrong: " + ", ".join(FAULTS))
     parser.add_argument("--dynamodb", choices=["moto", "local"], default="moto", help="local: for large runs")
     return parser.parse_args()
 
@@ -64,30 +69,57 @@ def _file(text: str) -> Path:
     return Path(text)
 
 
+def _fault(name: str) -> Fault:
+    if name not in FAULTS:
+        known = "\n".join(f"  {known:<16} {fault.warning}" for known, fault in FAULTS.items())
+        message = f"there is no fault {name}; there are:\n{known}"
+        raise argparse.ArgumentTypeError(message)
+    return FAULTS[name]
+
+
 def _night(cloud: RunningCloud, options: argparse.Namespace, console: Console) -> int:
     """Upload, follow, bring home."""
     name, nightly = _job(options.job)
     cloud.upload(f"jobs/{name}.yaml", options.job)
-    story = Story()
+    fault: Fault | None = options.faults
+    if fault:
+        console.print(f"what will go wrong: {fault.warning}", style="yellow")
+    story, provocation = Story(), Provocation(fault, cloud)
     display = Display(console, story)
     with display.open():
         cloud.upload(f"inbox/{name}/{options.input.name}", options.input)
         if nightly:
             display.say(f"{name} is a nightly job: firing the schedule")
             cloud.ask("fire", post=True, name=NIGHTLY)
-        run_id, verdict = _follow(cloud, story, display)
+        run_id, trouble = _follow(cloud, story, provocation, display)
     if run_id is None:
-        console.print(verdict, style="red")
+        console.print(trouble, style="red")
         return FAILED
     got = harvest(cloud, run_id, options.out)
     _summary(console, run_id, got, cloud)
-    if verdict:
-        console.print(verdict, style="red")
+    verdict = judge(cloud.api("audit"), got, shown=not provocation.missing)
+    _sentence(console, verdict, fault)
+    if trouble:
+        console.print(trouble, style="red")
     run, _ = cloud.ledger(run_id)
     if hold := run.get("hold"):
         console.print(f"HELD, nothing more was sent ({hold['code']}): {hold['reason']}", style="red", soft_wrap=True)
-        return HELD
-    return DONE if run["state"] == "done" and got.complete and not verdict else FAILED
+        return HELD if verdict.clean else FAILED
+    return DONE if run["state"] == "done" and verdict.clean and not trouble else FAILED
+
+
+def _sentence(console: Console, verdict: Verdict, fault: Fault | None) -> None:
+    """Say the verdict, within 80 columns, and what a plain script makes of the fault."""
+    style = "red" if verdict.twice else "green"
+    console.print("by the API's own record:", style=style)
+    console.print(f"  POSTs that reached the API: {verdict.posts} · batches made: {verdict.batches}", style=style)
+    console.print(f"  rows billed: {verdict.billed:,} · billed twice: {verdict.twice:,}", style=style)
+    if verdict.complete:
+        console.print("every row is in exactly one file, once", style="green")
+    if not verdict.shown:
+        console.print("what was to go wrong was not seen", style="red")
+    elif fault:
+        console.print(f"Elsewhere: {fault.otherwise}")
 
 
 def _job(path: Path) -> tuple[str, bool]:
@@ -99,7 +131,7 @@ def _job(path: Path) -> tuple[str, bool]:
         return path.stem, False
 
 
-def _follow(cloud: RunningCloud, story: Story, display: Display) -> tuple[str | None, str]:
+def _follow(cloud: RunningCloud, story: Story, provocation: Provocation, display: Display) -> tuple[str | None, str]:
     """Tell the night until it is over. Returns the run's id, if one began, and what went wrong, if anything did."""
     last, quiet_since, run_id, submitted = 0, time.monotonic(), None, 0
     while True:
@@ -111,17 +143,28 @@ def _follow(cloud: RunningCloud, story: Story, display: Display) -> tuple[str | 
                 display.say(line)
         run_id = run_id or next((run["run_id"] for run in cloud.runs()), None)
         if run_id is not None:
-            run, chunks = cloud.ledger(run_id)
-            for line in story.changed(run, chunks):
-                display.say(line)
-            if not events and (verdict := _over(cloud, run)) is not None:
-                return run_id, verdict
+            run = _tell(cloud, run_id, story, provocation, display)
+            owed = provocation.missing and time.monotonic() - quiet_since < LATE_SECONDS
+            if not events and not owed and (trouble := _over(cloud, run)) is not None:
+                return run_id, trouble
         elif submitted and not events:
             return None, _why_nothing_started(cloud)
         if time.monotonic() - quiet_since > SILENCE_SECONDS:
             return run_id, f"nothing has happened for {SILENCE_SECONDS} s; giving up"
         display.refresh()
         time.sleep(TICK_SECONDS)
+
+
+def _tell(cloud: RunningCloud, run_id: str, story: Story, provocation: Provocation, display: Display) -> Item:
+    """Tell what the ledger has new, and the fault before what came of it. Returns the run."""
+    (run, chunks), intent = cloud.ledger(run_id), cloud.intent()
+    for line in story.planned(run, chunks):
+        display.say(line)
+    for line in provocation.news():
+        display.say(line, "bold yellow")
+    for line in story.changed(run, chunks, intent):
+        display.say(line)
+    return run
 
 
 def _over(cloud: RunningCloud, run: Item) -> str | None:
@@ -153,17 +196,16 @@ def _summary(console: Console, run_id: str, got: Harvest, cloud: RunningCloud) -
     usage = got.report.get("usage", {})
     console.print(
         f"{len(got.report.get('batches', []))} batches · {usage.get('input_tokens', 0):,} input and "
-        f"{usage.get('output_tokens', 0):,} output tokens · {got.lines['tickets']:,} items on {_table(cloud)}"
+        f"{usage.get('output_tokens', 0):,} output tokens · {got.lines['tickets']:,} tickets",
+        soft_wrap=True,
     )
     for name in ("output", "failed", "rejects", "tickets"):
         console.print(f"  {got.folder / name}.jsonl  {got.lines[name]:,} lines")
     console.print(f"  {got.folder / 'report.json'}")
     for line in _functions(cloud):
         console.print(line)
-    if got.complete:
-        console.print("every row is in exactly one file, once", style="green")
     if got.lines["output"]:
-        console.print("The answers are a stand-in's, not Claude's: local/batches_api/model.py says how it makes them.")
+        console.print("The answers are a stand-in's, not Claude's (local/batches_api/model.py).")
 
 
 def _functions(cloud: RunningCloud) -> Iterator[str]:
@@ -175,10 +217,6 @@ def _functions(cloud: RunningCloud) -> Iterator[str]:
         most, allowed = max(call["memory_mb"] for call in made), made[0]["configured_mb"]
         seconds = sum(call["ms"] for call in made) / 1000
         yield f"  {function}: {len(made)} invocations, {seconds:.1f} s, at most {most} of {allowed:,} MB"
-
-
-def _table(cloud: RunningCloud) -> str:
-    return cloud.outputs["TicketTableName"]
 
 
 if __name__ == "__main__":

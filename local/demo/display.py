@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from local.demo.story import Story
+from local.demo.story import STATES, Story
 
 LINES = 14
 """Lines of the story that stay in sight; all of them are on the terminal when the night is over."""
@@ -37,9 +37,9 @@ class Display:
             yield
         self._live = None
 
-    def say(self, line: str) -> None:
+    def say(self, line: str, style: str = "") -> None:
         """Tell one thing."""
-        text = Text(line, style="bold red" if line.startswith("HELD") else "")
+        text = Text(line, style="bold red" if line.startswith("HELD") else style)
         if self._story.at:
             text = Text(f"{self._story.at}  ", style="cyan") + text
         self._console.print(text, soft_wrap=True)
@@ -52,7 +52,7 @@ class Display:
     def _picture(self) -> Panel:
         states = Counter(self._story.states.values())
         table = Table.grid(padding=(0, 2))
-        for state in ("PLANNED", "SENDING", "SENT", "ENDED", "ARCHIVED", "COLLECTED"):
+        for state in STATES:
             table.add_row(state.lower(), str(states[state]))
         total = sum(states.values()) or 1
         bar = ProgressBar(total=total, completed=states["COLLECTED"], width=50)

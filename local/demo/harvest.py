@@ -23,6 +23,8 @@ class Harvest:
     """Lines by file: output, failed, rejects, tickets."""
     repeated: int
     """Rows that are in more than one line: none, or something is wrong."""
+    billed: int
+    """Rows that were billed: those whose line has a usage."""
     report: Json
 
     @property
@@ -40,6 +42,7 @@ def harvest(cloud: RunningCloud, run_id: str, folder: Path) -> Harvest:
     keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
     lines: Counter[str] = Counter()
     seen: Counter[str] = Counter()
+    billed = 0
     for part in PARTS:
         parts = [key for key in keys if key.startswith(f"runs/{run_id}/{part}/")]
         with (folder / f"{part}.jsonl").open("wb") as file:
@@ -47,11 +50,13 @@ def harvest(cloud: RunningCloud, run_id: str, folder: Path) -> Harvest:
                 for line in s3.get_object(Bucket=bucket, Key=key)["Body"].iter_lines(chunk_size=1 << 20):
                     file.write(line + b"\n")
                     lines[part] += 1
-                    seen[_row_of(json.loads(line))] += 1
+                    row = json.loads(line)
+                    seen[_row_of(row)] += 1
+                    billed += "usage" in row
     report = json.loads(_read(s3, bucket, f"runs/{run_id}/report.json")) if _has_report(keys) else {}
     (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     lines["tickets"] = _write_tickets(cloud, folder / "tickets.jsonl")
-    return Harvest(folder, lines, sum(n > 1 for n in seen.values()), report)
+    return Harvest(folder, lines, sum(n > 1 for n in seen.values()), billed, report)
 
 
 def _row_of(line: Json) -> str:

@@ -191,6 +191,13 @@ def test_a_stream_may_end_early_without_an_error(desk: Desk) -> None:
     assert desk.raw(batch_id).content == whole
 
 
+def test_the_sdks_loop_over_a_stream_that_is_cut_ends_without_an_error(desk: Desk) -> None:
+    batch_id = ended(desk)
+    desk.fault("results", "cut-line", times=1, share=0.75)
+
+    assert [len(list(desk.client.messages.batches.results(batch_id))) for _ in range(2)] == [3, 4]
+
+
 def test_a_stream_may_be_dropped(desk: Desk) -> None:
     batch_id = ended(desk)
     desk.fault("results", "drop", times=1, lines=2)
