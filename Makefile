@@ -10,7 +10,8 @@ MAKEFLAGS += --no-builtin-rules
 override JOB := $(value JOB)
 override INPUT := $(value INPUT)
 override OUT := $(value OUT)
-export JOB INPUT OUT
+override FAULTS := $(value FAULTS)
+export JOB INPUT OUT FAULTS
 ARCHITECTURE ?= arm64
 BUILD_DIR ?= .aws-sam/build
 
@@ -53,9 +54,9 @@ help: ## List the words
 ## ---------------------------------------------------------------- run
 
 .PHONY: demo
-demo: .venvs/desk/.made .venvs/runtime/.made ## Run a job on this machine: JOB=, INPUT=, OUT=, DYNAMODB=local are optional
+demo: .venvs/desk/.made .venvs/runtime/.made ## Run a job on this machine: JOB=, INPUT=, OUT=, FAULTS=, DYNAMODB=local are optional
 	@$(DESK) -m local.demo $${JOB:+--job "$$JOB"} $${INPUT:+--input "$$INPUT"} $${OUT:+--out "$$OUT"} \
-	    $${DYNAMODB:+--dynamodb "$$DYNAMODB"}
+	    $${FAULTS:+--faults "$$FAULTS"} $${DYNAMODB:+--dynamodb "$$DYNAMODB"}
 
 .PHONY: local
 local: .venvs/product/.made .venvs/desk/.made .venvs/runtime/.made ## Keep the local cloud running, until Ctrl-C
@@ -87,7 +88,7 @@ test-integration: .venvs/product/.made .venvs/desk/.made .venvs/runtime/.made .v
 	@$(PRODUCT) -m pytest $(PYTEST_OPTIONS) -n 2 tests/integration
 
 .PHONY: test-long
-test-long: .venvs/product/.made .venvs/desk/.made .venvs/runtime/.made ## Run the nights of 1,600 turns and of 100,000 rows
+test-long: .venvs/product/.made .venvs/desk/.made .venvs/runtime/.made ## Run the nights of 1,600 turns and of 100,000 rows, and every FAULTS=
 	@$(PRODUCT) -m pytest $(PYTEST_OPTIONS) tests/long
 
 ## ---------------------------------------------------------------- check
