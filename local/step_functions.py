@@ -5,6 +5,9 @@ need a clock that the interpreter does not have. A machine's time-out therefore 
 """
 
 import json
+import uuid
+from collections.abc import Callable
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,7 +26,7 @@ from local.feed import Feed
 from local.iam import Access
 from local.lambda_plane import LambdaPlane, NoSuchFunctionError, ThrottledError
 from local.seams import Seam
-from local.wire import Json
+from local.wire import ACCOUNT, REGION, Json
 
 _ASL = "moto.stepfunctions.parser.asl"
 SEAMS = (
@@ -49,12 +52,18 @@ SEAMS = (
 )
 
 
-def install(plane: LambdaPlane, clock: VirtualClock, feed: Feed, access: Access) -> None:
-    """Hook the interpreter to our clock and our functions."""
+TOLD = frozenset({"FAILED", "TIMED_OUT", "ABORTED"})
+"""Ends that are put on the event bus; AWS puts every change of status there."""
+
+type Publish = Callable[[Json], None]
+
+
+def install(plane: LambdaPlane, clock: VirtualClock, feed: Feed, access: Access, publish: Publish) -> None:
+    """Hook the interpreter to our clock, our functions and, with `publish`, our event bus."""
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
     _hook_waits(clock, feed)
     _hook_history(clock)
-    _hook_executions(clock, feed)
+    _hook_executions(clock, feed, publish)
     _hook_lambda(plane, access)
 
 
@@ -81,7 +90,7 @@ def _hook_history(clock: VirtualClock) -> None:
     seams.replace(EventManager, "_get_current_timestamp", staticmethod(clock.now))
 
 
-def _hook_executions(clock: VirtualClock, feed: Feed) -> None:
+def _hook_executions(clock: VirtualClock, feed: Feed, publish: Publish) -> None:
     start, terminated = Execution.start, BaseExecutionWorkerCommunication.terminated
 
     def start_at_virtual_time(self: Execution) -> None:
@@ -100,9 +109,33 @@ def _hook_executions(clock: VirtualClock, feed: Feed) -> None:
             error=execution.error,
             cause=execution.cause,
         )
+        if execution.status in TOLD:
+            publish(_status_change(execution, clock.now()))
 
     seams.replace(Execution, "start", start_at_virtual_time)
     seams.replace(BaseExecutionWorkerCommunication, "terminated", terminated_at_virtual_time)
+
+
+def _status_change(execution: Execution, stopped: datetime) -> Json:
+    """Return what Step Functions tells EventBridge when an execution has ended (the input and output left out)."""
+    return {
+        "version": "0",
+        "id": str(uuid.uuid4()),
+        "detail-type": "Step Functions Execution Status Change",
+        "source": "aws.states",
+        "account": ACCOUNT,
+        "time": f"{stopped:%Y-%m-%dT%H:%M:%SZ}",
+        "region": REGION,
+        "resources": [execution.exec_arn],
+        "detail": {
+            "executionArn": execution.exec_arn,
+            "stateMachineArn": execution.state_machine_arn,
+            "name": execution.name,
+            "status": execution.status,
+            "startDate": int(execution.start_date.timestamp() * 1000),
+            "stopDate": int(stopped.timestamp() * 1000),
+        },
+    }
 
 
 def _hook_lambda(plane: LambdaPlane, access: Access) -> None:

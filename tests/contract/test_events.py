@@ -13,6 +13,7 @@ from tests.contract.event_pattern import matches
 type Json = dict[str, Any]
 
 WAYS_IN = sources.functions()["SubmitFunction"]["Events"]
+AUDITED = sources.functions()["AuditFunction"]["Events"]
 UPLOAD = sources.event("upload")
 BUCKET = UPLOAD["detail"]["bucket"]["name"]
 KEY = "inbox/ticket-triage/tickets.jsonl"
@@ -63,8 +64,8 @@ def test_the_sample_of_the_schedule_is_what_the_schedule_sends() -> None:
 
 def test_there_is_a_sample_of_every_way_in_and_of_every_task() -> None:
     samples = {path.stem for path in sources.EVENTS.glob("*.json")}
-    tasks = {f"machine-{name.removesuffix('Function').lower()}" for name in sources.functions()}
-    assert samples == {"upload", "schedule", "by-hand", *tasks}
+    tasks = {f"machine-{name.removesuffix('Function').lower()}" for name in sources.functions()} - {"machine-audit"}
+    assert samples == {"upload", "schedule", "by-hand", "audit", "loop-ended", *tasks}
 
 
 def test_submit_takes_every_sample_that_it_is_sent_for_what_it_is() -> None:
@@ -74,4 +75,39 @@ def test_submit_takes_every_sample_that_it_is_sent_for_what_it_is() -> None:
         "schedule": trigger.Night(scheduled_at=datetime(2026, 11, 22, 2, tzinfo=UTC)),
         "by-hand": trigger.ByHand(job="ticket-triage", key=KEY, version_id=None),
         "machine-submit": trigger.Continue(run_id=sources.event("machine-submit")["run_id"]),
+    }
+
+
+def ended(**detail: Any) -> Json:
+    """Return the sample of an execution's end with other details."""
+    event = sources.event("loop-ended")
+    return {**event, "detail": {**event["detail"], **detail}}
+
+
+def end_rule() -> Json:
+    """Return the pattern for ended loops, as it is in a stack whose machine is the sample event's."""
+    pattern: Json = AUDITED["LoopEnded"]["Properties"]["Pattern"]
+    assert pattern["detail"]["stateMachineArn"] == [{"Ref": "RunMachine"}]
+    return {**pattern, "detail": {**pattern["detail"], "stateMachineArn": [ended()["detail"]["stateMachineArn"]]}}
+
+
+@pytest.mark.parametrize("status", ["FAILED", "TIMED_OUT", "ABORTED"])
+def test_a_loop_that_ends_red_wakes_the_audit(status: str) -> None:
+    assert matches(end_rule(), ended(status=status))
+
+
+@pytest.mark.parametrize(
+    "other", [ended(status="SUCCEEDED"), ended(status="RUNNING"), ended(stateMachineArn="another")], ids=str
+)
+def test_no_other_execution_wakes_the_audit(other: Json) -> None:
+    assert not matches(end_rule(), other)
+
+
+def test_the_audit_takes_every_sample_that_it_is_sent_for_what_it_is() -> None:
+    assert json.loads(AUDITED["Regularly"]["Properties"]["Input"]) == sources.event("audit")
+    names = ("audit", "schedule", "loop-ended")
+    assert {name: trigger.parse_audit(sources.event(name)) for name in names} == {
+        "audit": trigger.Tick(),
+        "schedule": trigger.Night(scheduled_at=datetime(2026, 11, 22, 2, tzinfo=UTC)),
+        "loop-ended": trigger.LoopEnded(run_id=sources.event("machine-submit")["run_id"], execution=1),
     }

@@ -47,10 +47,10 @@ def test_nothing_may_be_deleted_but_the_intent() -> None:
         "Resource": {"Fn::GetAtt": "RunsTable.Arn"},
         "Condition": {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["CREATE"]}},
     }
-    assert deleting == [("SubmitFunction", only)]
+    assert deleting == [("SubmitFunction", only), ("AuditFunction", only)]
 
 
-def test_only_submit_reads_the_input_and_nobody_writes_it() -> None:
+def test_only_submit_reads_inputs_the_audit_sees_jobs_and_names_and_nobody_writes_either() -> None:
     on_input = {
         (name, action)
         for name in FUNCTIONS
@@ -58,8 +58,12 @@ def test_only_submit_reads_the_input_and_nobody_writes_it() -> None:
         if "InputBucket" in str(statement["Resource"])
         for action in as_list(statement["Action"])
     }
-    reads = {"s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:ListBucketVersions"}
-    assert on_input == {("SubmitFunction", action) for action in reads}
+    lists = {"s3:ListBucket", "s3:ListBucketVersions"}
+    reads = {"s3:GetObject", "s3:GetObjectVersion"}
+    submit = {("SubmitFunction", action) for action in lists | reads}
+    assert on_input == submit | {("AuditFunction", action) for action in lists | {"s3:GetObject"}}
+    (jobs,) = [s for s in statements(RESOURCES["AuditFunction"]) if s["Sid"] == "ReadJobs"]
+    assert jobs["Resource"] == {"Fn::Sub": "${InputBucket.Arn}/jobs/*"}
 
 
 def test_an_uploader_may_put_files_into_the_inbox_and_nothing_else() -> None:
@@ -96,5 +100,5 @@ def test_the_functions_start_the_machine_that_the_template_makes() -> None:
         for statement in statements(RESOURCES[name])
         if statement["Action"] == "states:StartExecution"
     }
-    assert granted == {"SubmitFunction": {"Fn::Sub": arn}, "StatusFunction": {"Fn::Sub": arn}}
+    assert granted == {name: {"Fn::Sub": arn} for name in ("SubmitFunction", "StatusFunction", "AuditFunction")}
     assert {name: value for name, value in known.items() if value is not None} == granted

@@ -20,6 +20,7 @@ SETTINGS = {
     "StatusFunction": settings.StatusSettings,
     "ResultsFunction": settings.ResultsSettings,
     "ReportFunction": settings.ReportSettings,
+    "AuditFunction": settings.AuditSettings,
 }
 KEEPS_DATA = {"AWS::DynamoDB::Table", "AWS::Logs::LogGroup", "AWS::S3::Bucket"}
 NAMES = re.compile("(Bucket|Function|Layer|LogGroup|ManagedPolicy|Queue|Role|Table)?Name")
@@ -162,16 +163,42 @@ def test_the_machine_logs_no_payloads() -> None:
 
 def test_asynchronous_retries_are_said_and_end_in_the_dead_letter_queue() -> None:
     queue = {"Fn::GetAtt": "DeadLetterQueue.Arn"}
-    submit = FUNCTIONS["SubmitFunction"]
-    assert [name for name, function in FUNCTIONS.items() if "Events" in function] == ["SubmitFunction"]
-    assert submit["EventInvokeConfig"]["MaximumRetryAttempts"] == 2
-    assert submit["EventInvokeConfig"]["DestinationConfig"] == {"OnFailure": {"Type": "SQS", "Destination": queue}}
-    assert [event["Properties"]["DeadLetterConfig"] for event in submit["Events"].values()] == [{"Arn": queue}] * 2
+    woken = {name: function for name, function in FUNCTIONS.items() if "Events" in function}
+    assert {name: list(function["Events"]) for name, function in woken.items()} == {
+        "SubmitFunction": ["Uploaded", "Nightly"],
+        "AuditFunction": ["Regularly", "NightDue", "LoopEnded"],
+    }
+    for function in woken.values():
+        assert function["EventInvokeConfig"]["MaximumRetryAttempts"] == 2
+        destination = {"OnFailure": {"Type": "SQS", "Destination": queue}}
+        assert function["EventInvokeConfig"]["DestinationConfig"] == destination
+        assert {e["Properties"]["DeadLetterConfig"]["Arn"]["Fn::GetAtt"] for e in function["Events"].values()} == {
+            "DeadLetterQueue.Arn"
+        }
+
+
+def test_every_rule_may_put_what_it_could_not_deliver_into_the_dead_letter_queue() -> None:
+    rules = [
+        f"{name}{event}.Arn"
+        for name, function in FUNCTIONS.items()
+        for event, given in function.get("Events", {}).items()
+        if given["Type"] == "EventBridgeRule"
+    ]
+    allowed = RESOURCES["DeadLetterQueuePolicy"]["Properties"]["PolicyDocument"]["Statement"][0]
+    assert allowed["Condition"] == {"ArnEquals": {"aws:SourceArn": [{"Fn::GetAtt": rule} for rule in rules]}}
 
 
 def test_the_schedule_is_off_until_somebody_turns_it_on() -> None:
     assert PARAMETERS["ScheduleState"]["Default"] == "DISABLED"
     assert FUNCTIONS["SubmitFunction"]["Events"]["Nightly"]["Properties"]["State"] == {"Ref": "ScheduleState"}
+
+
+def test_the_audit_always_runs_and_knows_every_night_that_submit_is_to_hear_of() -> None:
+    audit = FUNCTIONS["AuditFunction"]["Events"]
+    assert audit["Regularly"]["Properties"]["State"] == "ENABLED"
+    told = ("ScheduleExpression", "ScheduleExpressionTimezone", "State", "FlexibleTimeWindow", "Input", "RetryPolicy")
+    nightly = FUNCTIONS["SubmitFunction"]["Events"]["Nightly"]["Properties"]
+    assert [audit["NightDue"]["Properties"][name] for name in told] == [nightly[name] for name in told]
 
 
 def test_no_function_reserves_concurrency() -> None:

@@ -45,32 +45,34 @@ def test_two_stacks_fit_into_one_account(resources: dict[str, Json]) -> None:
     assert resources["RunMachine"]["Properties"]["StateMachineName"] == {"Fn::Sub": "${AWS::StackName}-run"}
 
 
-def test_sam_grants_logging_the_schedule_its_target_and_both_the_dead_letter_queue(resources: dict[str, Json]) -> None:
+def test_sam_grants_logging_each_schedule_its_target_and_both_the_dead_letter_queue(resources: dict[str, Json]) -> None:
     roles = of_type(resources, "AWS::IAM::Role")
     managed = {name: role.get("ManagedPolicyArns", []) for name, role in roles.items()}
-    functions = {f"{step}FunctionRole": [BASIC_EXECUTION] for step in ("Submit", "Status", "Results", "Report")}
-    assert managed == {**functions, "SubmitFunctionNightlyRole": [], "RunMachineRole": []}
+    steps = ("Submit", "Status", "Results", "Report", "Audit")
+    functions = {f"{step}FunctionRole": [BASIC_EXECUTION] for step in steps}
+    schedules = {"SubmitFunctionNightly": "Submit", "AuditFunctionRegularly": "Audit", "AuditFunctionNightDue": "Audit"}
+    assert managed == {**functions, **{f"{name}Role": [] for name in schedules}, "RunMachineRole": []}
     added = {(name, s["Action"], str(s["Resource"])) for name, role in roles.items() for s in added_statements(role)}
-    submit = {"Fn::GetAtt": ["SubmitFunction", "Arn"]}
-    assert added == {
-        ("SubmitFunctionRole", "sqs:SendMessage", str(QUEUE)),
-        ("SubmitFunctionNightlyRole", "sqs:SendMessage", str(QUEUE)),
-        ("SubmitFunctionNightlyRole", "lambda:InvokeFunction", str(submit)),
+    queued = ("SubmitFunction", "AuditFunction", *schedules)
+    invoked = {(name, str({"Fn::GetAtt": [f"{step}Function", "Arn"]})) for name, step in schedules.items()}
+    assert added == {(f"{name}Role", "sqs:SendMessage", str(QUEUE)) for name in queued} | {
+        (f"{name}Role", "lambda:InvokeFunction", function) for name, function in invoked
     }
 
 
-def test_only_the_rule_may_put_uploads_into_the_dead_letter_queue(resources: dict[str, Json]) -> None:
-    (rule,) = of_type(resources, "AWS::Events::Rule")
+def test_only_the_rules_may_put_events_into_the_dead_letter_queue(resources: dict[str, Json]) -> None:
+    rules = of_type(resources, "AWS::Events::Rule")
     (policy,) = of_type(resources, "AWS::SQS::QueuePolicy").values()
     allowed, tls = policy["PolicyDocument"]["Statement"]
     assert allowed["Principal"] == {"Service": "events.amazonaws.com"}
-    assert allowed["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": [rule, "Arn"]}}}
+    arns = [{"Fn::GetAtt": [rule, "Arn"]} for rule in rules]
+    assert allowed["Condition"] == {"ArnEquals": {"aws:SourceArn": arns}}
     assert (tls["Effect"], tls["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
 
 
 def test_both_layers_reach_every_function(resources: dict[str, Json]) -> None:
     layers = [{"Ref": name} for name in of_type(resources, "AWS::Lambda::LayerVersion")]
-    assert [f["Layers"] for f in of_type(resources, "AWS::Lambda::Function").values()] == [layers] * 4
+    assert [f["Layers"] for f in of_type(resources, "AWS::Lambda::Function").values()] == [layers] * 5
 
 
 def test_a_function_s_own_variables_join_the_common_one(resources: dict[str, Json]) -> None:

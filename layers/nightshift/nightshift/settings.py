@@ -56,6 +56,18 @@ class ReportSettings:
     output_bucket: str
 
 
+@dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """Environment of the audit function."""
+
+    runs_table: str
+    input_bucket: str
+    output_bucket: str
+    state_machine_arn: str
+    api_key_secret_arn: str
+    api_base_url: str
+
+
 def load[T](kind: type[T], environment: Mapping[str, str] = os.environ) -> T:
     """Read a settings model from the environment.
 

@@ -11,9 +11,10 @@ from nightshift import clock
 
 if TYPE_CHECKING:
     from nightshift.adapters.anthropic_api import AnthropicBatches
+    from nightshift.audit import Auditor
     from nightshift.report import Reporter
     from nightshift.results import Collector
-    from nightshift.settings import ResultsSettings, StatusSettings, SubmitSettings
+    from nightshift.settings import AuditSettings, ResultsSettings, StatusSettings, SubmitSettings
     from nightshift.status import Watcher
     from nightshift.submit import Submitter
 
@@ -35,7 +36,7 @@ def _client(service: str) -> Any:
     return boto3.client(service, config=config)  # type: ignore[call-overload] # the service is a variable
 
 
-def _batches(settings: "SubmitSettings | StatusSettings | ResultsSettings") -> "AnthropicBatches":
+def _batches(settings: "SubmitSettings | StatusSettings | ResultsSettings | AuditSettings") -> "AnthropicBatches":
     from nightshift.adapters.anthropic_api import AnthropicBatches
     from nightshift.adapters.secrets import key_source
 
@@ -114,5 +115,31 @@ def reporter() -> "Reporter":
     return Reporter(
         DynamoLedger(_client("dynamodb"), settings.runs_table),
         S3Outputs(_client("s3"), settings.output_bucket),
+        clock.now,
+    )
+
+
+def auditor() -> "Auditor":
+    """Build the audit use case."""
+    from nightshift.adapters.dynamodb import DynamoLedger
+    from nightshift.adapters.s3 import S3Inputs, S3Outputs
+    from nightshift.adapters.stepfunctions import StepFunctionsExecutions
+    from nightshift.audit import Auditor
+    from nightshift.intake import Intake
+    from nightshift.loops import LoopKeeper
+    from nightshift.salvaging import Salvager
+    from nightshift.sending import Sender
+    from nightshift.settings import AuditSettings, load
+
+    settings = load(AuditSettings)
+    ledger, api = DynamoLedger(_client("dynamodb"), settings.runs_table), _batches(settings)
+    outputs = S3Outputs(_client("s3"), settings.output_bucket)
+    executions = StepFunctionsExecutions(_client("stepfunctions"), settings.state_machine_arn)
+    return Auditor(
+        ledger,
+        Intake(ledger, S3Inputs(_client("s3"), settings.input_bucket), executions, clock.now),
+        Sender(ledger, api, outputs, clock.now),
+        Salvager(ledger, api, clock.now),
+        LoopKeeper(ledger, executions, clock.now),
         clock.now,
     )
