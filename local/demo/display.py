@@ -40,9 +40,14 @@ class Display:
     def say(self, line: str, style: str = "") -> None:
         """Tell one thing."""
         text = Text(line, style="bold red" if line.startswith("HELD") else style)
-        if self._story.at:
-            text = Text(f"{self._story.at}  ", style="cyan") + text
-        self._console.print(text, soft_wrap=True)
+        at = Text(f"{self._story.at}  " if self._story.at else "", style="cyan")
+        if self._console.is_terminal:  # long lines are wrapped behind the time; elsewhere they are one line each
+            table = Table.grid()
+            table.add_column(no_wrap=True)
+            table.add_row(at, text)
+            self._console.print(table)
+        else:
+            self._console.print(at + text, soft_wrap=True)
 
     def refresh(self) -> None:
         """Draw the picture anew."""

@@ -1,5 +1,6 @@
 """What happens in the cloud, told in sentences as it happens."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,6 +11,9 @@ from local.wire import Json
 LOOKS_TOLD = 5
 LOOKS_BETWEEN = 20
 """The first looks at the API are told one by one, then every so many: a long night has hundreds."""
+
+PHYSICAL = re.compile(r"[a-z-]+-(\w+)-[0-9a-f]{8}")
+"""A resource's name on the desk: the stack's, its own in the template, eight characters that nobody reads."""
 
 STATES = ("PLANNED", "SENDING", "SENT", "ENDED", "ARCHIVED", "COLLECTED")
 """Of a chunk, in order: between two looks at the ledger it may pass several."""
@@ -41,7 +45,7 @@ class Story:
             case "object.created" if data["key"].startswith("inbox/"):
                 yield f"uploaded {data['key']} ({data['size']:,} bytes)"
             case "delivery.made":
-                yield f"{data['source']} → {data['target']}"
+                yield f"{PHYSICAL.sub(r'\1', data['source'])} → {PHYSICAL.sub(r'\1', data['target'])}"
             case "execution.started":
                 yield f"the loop runs: {data['execution']}"
             case "wait.started":
