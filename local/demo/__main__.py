@@ -10,6 +10,7 @@ bill do not add up, or a fault that was asked for did not come · 2 the command 
 import argparse
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -133,12 +134,13 @@ def _job(path: Path) -> tuple[str, bool]:
 
 def _follow(cloud: RunningCloud, story: Story, provocation: Provocation, display: Display) -> tuple[str | None, str]:
     """Tell the night until it is over. Returns the run's id, if one began, and what went wrong, if anything did."""
-    last, quiet_since, run_id, submitted = 0, time.monotonic(), None, 0
+    last, quiet_since, run_id, submits = 0, time.monotonic(), None, Counter[str]()
     while True:
         events = cloud.events(last)
         for event in events:
             last, quiet_since = event["n"], time.monotonic()
-            submitted += event["kind"] == "invocation.ended" and event["data"]["function"] == "SubmitFunction"
+            if "SubmitFunction" in event["data"].get("target", event["data"].get("function", "")):
+                submits[event["kind"]] += 1
             for line in story.happened(event):
                 display.say(line)
         run_id = run_id or next((run["run_id"] for run in cloud.runs()), None)
@@ -147,7 +149,7 @@ def _follow(cloud: RunningCloud, story: Story, provocation: Provocation, display
             owed = provocation.missing and time.monotonic() - quiet_since < LATE_SECONDS
             if not events and not owed and (trouble := _over(cloud, run)) is not None:
                 return run_id, trouble
-        elif submitted and not events:
+        elif submits["invocation.ended"] >= submits["delivery.made"] > 0 and not events:
             return None, _why_nothing_started(cloud)
         if time.monotonic() - quiet_since > SILENCE_SECONDS:
             return run_id, f"nothing has happened for {SILENCE_SECONDS} s; giving up"

@@ -55,11 +55,11 @@ SHOWN = {
 }
 
 
-def run_demo(fault: str, folder: Path) -> tuple[int, str]:
+def run_demo(fault: str, folder: Path, *, schedule: str = "upload") -> tuple[int, str]:
     """Run it over a few rows; return make's status, and all that it printed."""
     rows = folder / "rows.jsonl"
     rows.write_text("".join(json.dumps({"id": n, "body": f"my invoice {n}"}) + "\n" for n in range(ROWS)))
-    (job := folder / "triage.yaml").write_text(JOB)
+    (job := folder / "triage.yaml").write_text(JOB + f"schedule: {schedule}\n")
     command = ["make", "--silent", "demo", f"FAULTS={fault}", f"JOB={job}", f"INPUT={rows}", f"OUT={folder / 'out'}"]
     done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS)
     return done.returncode, done.stdout + done.stderr
@@ -84,5 +84,4 @@ input: {format: jsonl, id: id}
 max_tokens: 64
 prompt: "{{ body }}"
 output: {labels: [billing, other], table: none}
-schedule: upload
 """
