@@ -12,9 +12,9 @@ from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.adapters.s3 import S3Inputs, S3Outputs
 from nightshift.control import Control
 from nightshift.errors import BadJob, Conflict
-from nightshift.intake import Intake, Opened, Skipped
+from nightshift.intake import Due, Intake, Opened, Skipped
 from nightshift.model import ChunkState, Hold, HoldCode, RunId
-from nightshift.trigger import ByHand, Night, Uploaded
+from nightshift.trigger import ByHand, Night, Tick, Uploaded
 from tests.unit.conftest import START, MovableClock
 from tests.unit.fakes import Started
 from tests.unit.made import chunk
@@ -56,10 +56,10 @@ class Desk:
         version = self.s3.put_object(Bucket=self.bucket, Key=key, Body=b'{"id":1,"body":"x"}\n')["VersionId"]
         return Uploaded("triage", self.bucket, key, version)
 
-    def open(self, due: Uploaded | ByHand | Night) -> list[Opened | Skipped]:
+    def open(self, due: Due) -> list[Opened | Skipped]:
         return list(self.intake.open(due, owner=uuid.uuid4().hex, working_until=self.clock() + timedelta(minutes=15)))
 
-    def opened(self, due: Uploaded | ByHand | Night) -> list[Opened]:
+    def opened(self, due: Due) -> list[Opened]:
         return [o for o in self.open(due) if isinstance(o, Opened)]
 
 
@@ -258,3 +258,62 @@ def test_a_run_that_is_done_is_not_resumed(desk: Desk) -> None:
 
     with pytest.raises(Conflict, match="is done"):
         desk.control.resume(run_id)
+
+
+class TestTick:
+    """The audit's look for uploads whose event was lost."""
+
+    @pytest.fixture
+    def event(self, desk: Desk) -> Uploaded:
+        desk.job("upload")
+        event = desk.upload()
+        desk.clock.moment = desk.s3.head_object(Bucket=desk.bucket, Key=event.key)["LastModified"]
+        return event
+
+    def test_an_upload_has_a_quarter_of_an_hour_for_its_event_to_come(self, desk: Desk, event: Uploaded) -> None:
+        desk.clock.move(minutes=15)
+        assert desk.open(Tick()) == []
+
+        desk.clock.move(seconds=1)
+        (found,) = desk.opened(Tick())
+        (late,) = desk.opened(event)
+
+        assert (found.fresh, late.fresh, late.run.run_id) == (True, False, found.run.run_id)
+        assert found.run.trigger == "upload"
+
+    def test_an_upload_that_has_its_run_is_left_alone(self, desk: Desk, event: Uploaded) -> None:
+        desk.open(event)
+        desk.clock.move(minutes=16)
+
+        assert desk.open(Tick()) == []
+        assert len(desk.started.names) == 1
+
+    def test_an_upload_of_long_ago_is_the_nights(self, desk: Desk, event: Uploaded) -> None:
+        desk.clock.move(days=35)
+
+        assert desk.open(Tick()) == []
+        assert [o.run.inputs[0].version_id for o in desk.opened(NIGHT)] == [event.version_id]
+
+    @pytest.mark.parametrize("text", [JOB % "nightly", BAD_JOB], ids=["nightly", "unreadable"])
+    def test_a_file_whose_job_is_nightly_or_may_be_waits_for_the_night(
+        self, desk: Desk, event: Uploaded, text: str
+    ) -> None:
+        desk.job(text=text)
+        desk.clock.move(minutes=16)
+
+        assert desk.open(Tick()) == []
+        assert [o.run.inputs[0].version_id for o in desk.opened(NIGHT)] == [event.version_id]
+
+
+def test_a_night_is_noted_as_opened_only_when_all_of_it_is(desk: Desk) -> None:
+    desk.job("nightly")
+    desk.upload()
+    start, desk.started.start = desk.started.start, _die  # type: ignore[method-assign, assignment]
+    with pytest.raises(RuntimeError, match="killed"):
+        desk.open(NIGHT)
+    assert desk.ledger.nights(NIGHT.scheduled_at) == {}
+    desk.started.start = start  # type: ignore[method-assign]
+
+    desk.open(NIGHT)
+
+    assert desk.ledger.nights(NIGHT.scheduled_at) == {NIGHT.scheduled_at: True}

@@ -177,7 +177,7 @@ def test_a_plan_that_sent_nothing_can_be_forgotten(ledger: DynamoLedger) -> None
     ledger.replan(ledger.run(RUN), JobRef("triage", "jobs/triage.yaml", "v2"), START)
 
     assert ledger.chunks(RUN) == []
-    assert ledger.run(RUN).job.version_id == "v2"
+    assert (ledger.run(RUN).job.version_id, ledger.run(RUN).replanned_at) == ("v2", START)
 
 
 def test_a_plan_that_sent_something_stands(ledger: DynamoLedger) -> None:
@@ -346,3 +346,109 @@ def test_a_batch_that_is_not_ours_goes_back_to_reconciliation_and_stays_marked(l
     assert (back.state, back.batch_id, back.worker) == (ChunkState.SENDING, None, None)
     assert ledger.intent() == again
     assert ledger.claims([BatchId("msgbatch_01")]) == {"msgbatch_01": Claim(RUN, back.id, foreign=True)}
+
+
+def test_runs_are_listed_back_to_a_moment(ledger: DynamoLedger) -> None:
+    for day in (1, 3, 2):
+        ref = input_ref(version=str(day))
+        ledger.create_run(run(RunId(f"r{day}"), inputs=(ref,), created=START + timedelta(days=day)))
+
+    assert [r.run_id for r in ledger.runs_since(START + timedelta(days=2))] == ["r3", "r2"]
+
+
+def test_restarts_are_counted_as_long_as_nothing_changes(ledger: DynamoLedger) -> None:
+    ledger.create_run(run())
+    seen = []
+    for fingerprint in ("a", "a", "b"):
+        assert ledger.restart(now := ledger.run(RUN), fingerprint)
+        assert ledger.restart(now, fingerprint)  # said twice, it stands, and counts once
+        seen.append(ledger.run(RUN))
+
+    assert [(r.execution, r.restarts, r.restarted_at) for r in seen] == [(2, 1, "a"), (3, 2, "a"), (4, 1, "b")]
+    assert not ledger.restart(seen[0], "c")  # somebody has moved the loop on
+    assert ledger.run(RUN) == seen[-1]
+
+
+def test_a_batch_that_ended_after_another_took_its_place_ends_nothing(ledger: DynamoLedger) -> None:
+    sent = sent_with(ledger, "msgbatch_01")
+    ledger.swap(sent, batch("msgbatch_02", status="ended"))
+
+    with pytest.raises(Conflict):
+        ledger.ended(sent, batch("msgbatch_01", status="ended"))
+
+
+def sent_with(ledger: DynamoLedger, name: str) -> Chunk:
+    """Bring a run's first chunk to SENT with this batch."""
+    sending(ledger)
+    ledger.sent(intent(), batch(name), adopted=False)
+    (sent,) = ledger.chunks(RUN)
+    return sent
+
+
+def test_a_planned_chunk_takes_a_batch_that_was_paid_for(ledger: DynamoLedger) -> None:
+    sending(ledger)
+    ledger.not_sent(intent(), not_before=START, error="lost")
+    (planned,) = ledger.chunks(RUN)
+
+    ledger.salvage(planned, batch())
+    ledger.salvage(planned, batch())  # said twice, it stands
+
+    (moved,) = ledger.chunks(RUN)
+    assert (moved.state, moved.batch_id, moved.adopted) == (ChunkState.SENT, "msgbatch_01", True)
+    assert (moved.attempt, moved.sent_at, moved.not_before, moved.error) == (1, START, None, "")
+    assert ledger.claims([BatchId("msgbatch_01")]) == {"msgbatch_01": Claim(RUN, moved.id)}
+
+
+@pytest.mark.parametrize(
+    "changed", [{"attempt": 1}, {"sha256": "11"}, {"state": ChunkState.SENDING}], ids=["attempt", "plan", "state"]
+)
+def test_a_chunk_that_is_another_by_now_takes_no_batch(ledger: DynamoLedger, changed: dict[str, Any]) -> None:
+    ledger.create_run(run())
+    ledger.plan_chunk(chunk(**changed))
+
+    with pytest.raises(Conflict):
+        ledger.salvage(chunk(), batch())
+    assert ledger.claims([BatchId("msgbatch_01")]) == {}
+
+
+def test_a_batch_that_a_chunk_has_is_not_salvaged_and_one_that_seemed_foreign_is(ledger: DynamoLedger) -> None:
+    mine = ledger.take(ended(ledger), ME, START)
+    assert mine is not None
+    ledger.plan_chunk(second := chunk(generation=1))
+
+    with pytest.raises(Conflict):
+        ledger.salvage(second, batch())
+    ledger.disown(mine, ME, intent(excluded=(BatchId("msgbatch_01"),)))
+    ledger.salvage(second, batch())
+
+    assert ledger.claims([BatchId("msgbatch_01")]) == {"msgbatch_01": Claim(RUN, second.id)}
+
+
+def test_a_sent_chunk_takes_another_batch_and_the_first_ones_claim_says_so(ledger: DynamoLedger) -> None:
+    sent = sent_with(ledger, "msgbatch_01")
+
+    ledger.swap(sent, batch("msgbatch_02", status="ended"))
+
+    (moved,) = ledger.chunks(RUN)
+    assert (moved.state, moved.batch_id, moved.adopted) == (ChunkState.SENT, "msgbatch_02", True)
+    assert ledger.claims([BatchId("msgbatch_01"), BatchId("msgbatch_02")]) == {
+        "msgbatch_01": Claim(RUN, moved.id, superseded=True),
+        "msgbatch_02": Claim(RUN, moved.id),
+    }
+    with pytest.raises(Conflict):  # what was read before is no longer so
+        ledger.swap(sent, batch("msgbatch_03", status="ended"))
+
+
+def test_a_night_is_due_once_and_stays_opened(ledger: DynamoLedger) -> None:
+    later = START + timedelta(days=1)
+    ledger.night_due(START)
+    ledger.night_due(START)
+    ledger.night_opened(later)
+    ledger.night_due(later)
+
+    assert ledger.nights(START) == {START: False, later: True}
+    assert ledger.nights(later) == {later: True}
+
+    ledger.night_opened(START)
+
+    assert ledger.nights(START) == {START: True, later: True}

@@ -9,7 +9,18 @@ from typing import Any
 import pytest
 
 from nightshift.errors import BadTrigger
-from nightshift.trigger import ByHand, Continue, IgnoreCode, Ignored, Night, Uploaded, parse
+from nightshift.trigger import (
+    ByHand,
+    Continue,
+    IgnoreCode,
+    Ignored,
+    LoopEnded,
+    Night,
+    Tick,
+    Uploaded,
+    parse,
+    parse_audit,
+)
 
 EVENTS = Path(__file__).parents[2] / "events"
 RUN_ID = "ticket-triage-20261121-k3f7q2za"
@@ -120,3 +131,32 @@ def test_an_event_that_can_start_nothing_says_what_is_wrong_with_it(bad: dict[st
     with pytest.raises(BadTrigger) as caught:
         parse(bad)
     assert str(caught.value).startswith(message)
+
+
+def ended(name: str) -> dict[str, Any]:
+    return {"source": "aws.states", "detail": {"name": name}}
+
+
+def test_the_audit_understands_its_events() -> None:
+    assert parse_audit({"source": "nightshift.audit"}) == Tick()
+    assert parse_audit(event("schedule")) == Night(datetime(2026, 11, 22, 2, 0, tzinfo=UTC))
+    assert parse_audit(ended(f"{RUN_ID}-c12345")) == LoopEnded(RUN_ID, 12345)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {},
+        {"source": "nightshift.hand"},
+        {"source": "nightshift.schedule"},
+        event("upload"),
+        ended("by-hand"),
+        ended(f"{RUN_ID}-c1"),
+        ended(f"{RUN_ID}-c0001-again"),
+        {"source": "aws.states", "detail": {}},
+    ],
+    ids=str,
+)
+def test_the_audit_refuses_every_other_event(bad: dict[str, Any]) -> None:
+    with pytest.raises(BadTrigger):
+        parse_audit(bad)
