@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from nightshift.adapters.dynamodb import DynamoLedger
+from nightshift.adapters.dynamodb import DynamoLedger, batch_key
+from nightshift.adapters.items import to_wire
 from nightshift.errors import Conflict, RunNotFound
 from nightshift.model import (
     Archive,
@@ -437,6 +438,15 @@ def test_a_sent_chunk_takes_another_batch_and_the_first_ones_claim_says_so(ledge
     }
     with pytest.raises(Conflict):  # what was read before is no longer so
         ledger.swap(sent, batch("msgbatch_03", status="ended"))
+
+
+def test_a_chunk_whose_own_batch_has_no_claim_is_not_swapped(ledger: DynamoLedger) -> None:
+    sent = sent_with(ledger, "msgbatch_01")
+    ledger._client.delete_item(TableName=ledger._table, Key=to_wire(batch_key(BatchId("msgbatch_01"))))
+
+    with pytest.raises(Conflict):
+        ledger.swap(sent, batch("msgbatch_02", status="ended"))
+    assert ledger.claims([BatchId("msgbatch_01"), BatchId("msgbatch_02")]) == {}
 
 
 def test_a_night_is_due_once_and_stays_opened(ledger: DynamoLedger) -> None:

@@ -379,9 +379,9 @@ class DynamoLedger:
 
     def _paid_already(self, chunk: Chunk, was: ChunkState, batch: BatchView) -> Change:
         """Give a chunk a batch of its rows that was paid for already, if its plan and its own batch still stand."""
-        when, values = "#sha256 = :plan AND attribute_not_exists(#batch_id)", {"plan": chunk.sha256}
+        when, values = "#sha256 = :plan", {"plan": chunk.sha256}
         if chunk.batch_id is not None:
-            when, values = "#sha256 = :plan AND #batch_id = :own", values | {"own": chunk.batch_id}
+            when, values = f"{when} AND #batch_id = :own", values | {"own": chunk.batch_id}
         sets: dict[str, Any] = {"state": ChunkState.SENT, "batch_id": batch.id, "sent_at": batch.created_at}
         return self._chunk_change(chunk, was, None, when, values, adopted=True, not_before=None, error="", **sets)
 
