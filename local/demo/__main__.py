@@ -10,7 +10,6 @@ bill do not add up, or a fault that was asked for did not come · 2 the command 
 import argparse
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,16 +19,12 @@ from rich.table import Table
 
 from local.demo.display import Display
 from local.demo.faults import FAULTS, Fault, Provocation
+from local.demo.follow import Follower
 from local.demo.harvest import Harvest, harvest
 from local.demo.story import Story
 from local.demo.verdict import Verdict, judge
 from local.running import CloudDidNotStartError, Item, RunningCloud, running_cloud
 
-TICK_SECONDS = 0.2
-SILENCE_SECONDS = 300
-"""Without any event for so long, in real time, something hangs."""
-LATE_SECONDS = 5
-"""Real time that what shows a fault may come after everything else."""
 NIGHTLY = "SubmitFunctionNightly"
 """The schedule that starts nightly jobs, by its name in the template."""
 DONE, FAILED, HELD = 0, 1, 3
@@ -92,7 +87,8 @@ def _night(cloud: RunningCloud, options: argparse.Namespace, console: Console) -
         if nightly:
             display.say(f"{name} is a nightly job: firing the schedule")
             cloud.ask("fire", post=True, name=NIGHTLY)
-        run_id, trouble = _follow(cloud, story, provocation, display)
+        follower = Follower(cloud, story, provocation, display)
+        trouble, run_id = follower.follow(), follower.run_id
     if run_id is None:
         console.print(trouble, style="red")
         return FAILED
@@ -105,7 +101,7 @@ def _night(cloud: RunningCloud, options: argparse.Namespace, console: Console) -
     run, _ = cloud.ledger(run_id)
     if hold := run.get("hold"):
         console.print(f"HELD, nothing more was sent ({hold['code']}): {hold['reason']}", style="red", soft_wrap=True)
-        return HELD if verdict.clean else FAILED
+        return HELD if verdict.sound else FAILED
     return DONE if run["state"] == "done" and verdict.clean and not trouble else FAILED
 
 
@@ -130,60 +126,6 @@ def _job(path: Path) -> tuple[str, bool]:
         return str(job["job"]), job.get("schedule") == "nightly"
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
         return path.stem, False
-
-
-def _follow(cloud: RunningCloud, story: Story, provocation: Provocation, display: Display) -> tuple[str | None, str]:
-    """Tell the night until it is over. Returns the run's id, if one began, and what went wrong, if anything did."""
-    last, quiet_since, run_id, submits = 0, time.monotonic(), None, Counter[str]()
-    while True:
-        events = cloud.events(last)
-        for event in events:
-            last, quiet_since = event["n"], time.monotonic()
-            if "SubmitFunction" in event["data"].get("target", event["data"].get("function", "")):
-                submits[event["kind"]] += 1
-            for line in story.happened(event):
-                display.say(line)
-        run_id = run_id or next((run["run_id"] for run in cloud.runs()), None)
-        if run_id is not None:
-            run = _tell(cloud, run_id, story, provocation, display)
-            owed = provocation.missing and time.monotonic() - quiet_since < LATE_SECONDS
-            if not events and not owed and (trouble := _over(cloud, run)) is not None:
-                return run_id, trouble
-        elif submits["invocation.ended"] >= submits["delivery.made"] > 0 and not events:
-            return None, _why_nothing_started(cloud)
-        if time.monotonic() - quiet_since > SILENCE_SECONDS:
-            return run_id, f"nothing has happened for {SILENCE_SECONDS} s; giving up"
-        display.refresh()
-        time.sleep(TICK_SECONDS)
-
-
-def _tell(cloud: RunningCloud, run_id: str, story: Story, provocation: Provocation, display: Display) -> Item:
-    """Tell what the ledger has new, and the fault before what came of it. Returns the run."""
-    (run, chunks), intent = cloud.ledger(run_id), cloud.intent()
-    for line in story.planned(run, chunks):
-        display.say(line)
-    for line in provocation.news():
-        display.say(line, "bold yellow")
-    for line in story.changed(run, chunks, intent):
-        display.say(line)
-    return run
-
-
-def _over(cloud: RunningCloud, run: Item) -> str | None:
-    """Return None while the loop runs; then what went wrong, or nothing."""
-    if cloud.executions("RUNNING"):
-        return None
-    if run["state"] == "done" or run.get("hold"):
-        return ""
-    return "the loop ended before the run did; the functions' logs say why:\n" + _logs(cloud)
-
-
-def _why_nothing_started(cloud: RunningCloud) -> str:
-    return "the upload started no run; the submit function says:\n" + _logs(cloud)
-
-
-def _logs(cloud: RunningCloud) -> str:
-    return "\n".join(str(line) for line in cloud.ask("logs")[-20:])
 
 
 def _summary(console: Console, run_id: str, got: Harvest, cloud: RunningCloud) -> None:

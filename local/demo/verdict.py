@@ -23,9 +23,14 @@ class Verdict:
     """Whether the fault that was asked for, if one was, has been seen."""
 
     @property
+    def sound(self) -> bool:
+        """True where nothing is amiss so far; rows of a run that is held may still wait."""
+        return self.shown and self.twice == 0
+
+    @property
     def clean(self) -> bool:
-        """True where nothing is amiss."""
-        return self.complete and self.shown and self.twice == 0
+        """True where nothing is amiss, and nothing waits."""
+        return self.sound and self.complete
 
 
 def judge(record: Json, got: Harvest, *, shown: bool) -> Verdict:

@@ -78,6 +78,12 @@ def test_a_night_is_clean_when_every_row_is_at_home_once_and_billed_once() -> No
     assert verdict.clean
 
 
+def test_a_held_night_is_sound_while_rows_wait_and_not_when_one_is_billed_twice() -> None:
+    assert judge(ONE_BATCH | {"billed_rows": 2}, home(billed=2, output=2), shown=True).sound
+    assert not judge(ONE_BATCH, home(billed=2, output=2), shown=True).sound
+    assert not judge(ONE_BATCH, home(output=2), shown=False).sound
+
+
 @pytest.mark.parametrize(
     ("record", "got", "shown"),
     [
