@@ -102,7 +102,7 @@ def name_of(line: bytes) -> object:
     return value.get("custom_id") if isinstance(value, dict) else None
 
 
-@settings(derandomize=True, deadline=None, database=None, max_examples=300)
+@settings(derandomize=True, deadline=None, database=None, max_examples=200)
 @given(st.lists(damages(), max_size=3), st.sampled_from([1, 7, 4096]))
 def test_no_damage_makes_an_archive_with_a_silent_gap(damage: Sequence[Damage], block: int) -> None:
     data = STREAM
