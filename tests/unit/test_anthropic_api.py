@@ -377,7 +377,7 @@ def test_a_plan_that_breaks_off_in_the_middle_of_a_post_leaves_its_outcome_open(
             yield self.data[:10]
             raise OSError("my secret ticket")
 
-    server.answers = [say(200, WIRE)]
+    server.answers = [hang_up]  # it has not had the whole body
 
     with pytest.raises(Ambiguous) as caught:
         api(server.url).create(Broken(), timeout=5)
