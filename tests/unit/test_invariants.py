@@ -158,6 +158,8 @@ def test_a_run_that_stands_still_is_told() -> None:
     assert codes(of_time(run(), [chunk()], MINUTES_46)) == ["I6"]
     assert codes(of_time(run(changed_at=START + timedelta(minutes=10)), [chunk()], MINUTES_46)) == []
     assert codes(of_time(run(), [of(ChunkState.SENT)], START + timedelta(hours=25, minutes=1))) == ["I6"]
+    over = of(ChunkState.COLLECTED, not_before=MINUTES_46 + timedelta(minutes=1))
+    assert codes(of_time(run(), [over], MINUTES_46)) == ["I6"]  # nothing is due of what is collected
 
 
 @pytest.mark.parametrize(
