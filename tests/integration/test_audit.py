@@ -20,11 +20,11 @@ def status(night: Night, number: int) -> str:
     return found
 
 
-def half_an_hour_into(night: Night) -> bool:
-    """Tell whether the job's run has waited for its batch for half an hour."""
+def into(night: Night, age: timedelta) -> bool:
+    """Tell whether the job's run is older than that."""
     runs = night.runs()
     now = datetime.fromisoformat(night.cloud.ask("clock")["now"])
-    return bool(runs) and now - datetime.fromisoformat(runs[0]["created"]) > timedelta(minutes=30)
+    return bool(runs) and now - datetime.fromisoformat(runs[0]["created"]) > age
 
 
 def stop(night: Night) -> None:
@@ -32,7 +32,7 @@ def stop(night: Night) -> None:
     night.job()
     night.cloud.api("settings", "POST", {"duration_seconds": 80_000, "jitter": 0})
     night.upload(night.rows(3))
-    night.until(lambda: half_an_hour_into(night), pause=0.02)
+    night.until(lambda: into(night, timedelta(minutes=30)), pause=0.02)
     night.cloud.client("stepfunctions").stop_execution(executionArn=execution(night, 1), error="ByHand")
     night.until(lambda: status(night, 1) == "ABORTED")
 
@@ -80,6 +80,25 @@ def test_a_night_that_submit_never_heard_of_is_opened_by_the_audit(night: Night)
     night.cloud.ask("fire", post=True, name="AuditFunctionRegularly")
 
     ends_whole(night, 3)
+
+
+def test_a_batch_that_shows_an_hour_late_takes_the_place_of_the_second_one_which_is_canceled(night: Night) -> None:
+    night.job()
+    night.fault("create", "accept-late", seconds=3600, times=1)
+    night.upload(night.rows(3))
+    night.until(lambda: night.cloud.api("faults")[0]["fired"], pause=0.01)
+    night.cloud.api("settings", "POST", {"duration_seconds": 80_000, "jitter": 0})  # of the batch that is sent again
+    night.until(lambda: night.batches(night.runs()[0]), pause=0.02)
+    (second,) = night.batches(night.runs()[0])
+    night.until(lambda: into(night, timedelta(hours=3)), pause=0.02)
+
+    night.cloud.ask("fire", post=True, name="AuditFunctionRegularly")
+
+    ends_whole(night, 3)
+    (late,) = night.batches(night.runs()[0])
+    assert late["id"] != second["id"]
+    (canceled,) = [b for b in night.cloud.api("batches") if b["id"] == second["id"]]
+    assert (canceled["counts"]["succeeded"], canceled["counts"]["canceled"]) == (0, 3)
 
 
 def test_the_audit_does_nothing_that_aws_would_refuse(night: Night) -> None:
