@@ -108,7 +108,7 @@ def test_a_loop_that_is_told_to_have_ended_is_started_again_at_once(desk: Desk) 
 
     audited = desk.handle({"source": "aws.states", "detail": {"name": f"{RUN}-c0001"}})
 
-    assert counted(audited) == {Metric.LOOPS_RESTARTED: 1}
+    assert counted(audited) == {Metric.LOOPS_ENDED: 1, Metric.LOOPS_RESTARTED: 1}
     assert desk.executions.names == [(RUN, 1), (RUN, 2)]
 
 
@@ -182,7 +182,8 @@ def test_an_upload_whose_event_was_lost_is_opened_and_left_to_its_loop(desk: Des
 
 def test_a_night_that_submit_never_heard_of_is_opened_an_hour_late(desk: Desk) -> None:
     desk.files(b"nightly")
-    assert desk.handle(NIGHT).findings == ["a night is due: 2026-11-22T02:00:00+00:00"]
+    due = desk.handle(NIGHT)
+    assert (counted(due), due.findings) == ({Metric.NIGHTS_DUE: 1}, ["a night is due: 2026-11-22T02:00:00+00:00"])
     desk.clock.move(minutes=59)
     assert counted(desk.tick()) == {}
 

@@ -41,6 +41,7 @@ class Metric(StrEnum):
     """What an audit measures; names as CloudWatch has them. Those that end in `Seconds` are ages, the others counts."""
 
     HEARTBEAT = "AuditHeartbeat"
+    LOOPS_ENDED = "LoopsEnded"
     LOOPS_RESTARTED = "LoopsRestarted"
     RUNS_HELD = "RunsHeld"
     INTENT_AGE = "IntentAgeSeconds"
@@ -49,6 +50,7 @@ class Metric(StrEnum):
     FOREIGN = "ForeignBatches"
     SALVAGED = "BatchesSalvaged"
     LOST_UPLOADS = "LostUploads"
+    NIGHTS_DUE = "NightsDue"
     MISSED_NIGHTS = "MissedRun"
     OLDEST_UNCOLLECTED = "OldestUncollectedSeconds"
     OLDEST_IN_FLIGHT = "OldestInFlightSeconds"
@@ -137,14 +139,16 @@ class Auditor:
         Raises:
             BadTrigger: the event is none of these.
         """
+        audited = Audited()
         match parse_audit(event):
             case Tick():
                 return self.audit(owner=owner, deadline=deadline)
             case Night(scheduled_at=at):
                 self.ledger.night_due(at)
-                return Audited(findings=[f"a night is due: {at.isoformat()}"])
+                audited.note(Metric.NIGHTS_DUE, f"a night is due: {at.isoformat()}")
+                return audited
             case LoopEnded(run_id=run_id, execution=number):
-                audited = Audited()
+                audited.note(Metric.LOOPS_ENDED, f"execution {number} of {run_id} has ended red")
                 audited.check(run_id, partial(self._loop, run_id, audited, seen_dead=number))
                 return audited
             case other:
