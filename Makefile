@@ -65,11 +65,15 @@ local: .venvs/product/.made .venvs/desk/.made .venvs/runtime/.made ## Keep the l
 ## ---------------------------------------------------------------- test
 
 .PHONY: test
-test: test-unit test-contract test-desk test-batches-api test-integration ## Run all tests
+test: test-unit test-dynamodb test-contract test-desk test-batches-api test-integration ## Run all tests
 
 .PHONY: test-unit
 test-unit: .venvs/product/.made .venvs/desk/.made # the core with fakes, the adapters with a local AWS
 	@$(PRODUCT) -m pytest $(PYTEST_OPTIONS) -n 2 tests/unit
+
+.PHONY: test-dynamodb
+test-dynamodb: .venvs/product/.made .venvs/desk/.made # those with a table, on AWS's own engine; skipped without Java
+	@$(PRODUCT) -m pytest $(PYTEST_OPTIONS) -n 2 --dynamodb local --ignore-glob 'tests/unit/test_cli_*' tests/unit
 
 .PHONY: test-contract
 test-contract: .venvs/product/.made .venvs/desk/.made # template, handlers, settings, state machine and events agree
