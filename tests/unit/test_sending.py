@@ -84,10 +84,35 @@ def test_every_planned_chunk_becomes_one_batch(desk: Desk) -> None:
 
 
 def test_a_body_is_the_plan_joined_with_commas_and_can_be_read_again() -> None:
-    body = PlanBody(PlanOnly(), "k", len(PLAN), 3)  # type: ignore[arg-type] # opens plans only
+    body = PlanBody(PlanOnly(), "k", len(PLAN), 3, lambda: START, START + timedelta(minutes=1))  # type: ignore[arg-type] # opens plans only
 
     assert b"".join(body) == b"".join(body) == BODY
     assert body.size == len(BODY)
+    assert body.whole
+
+
+def test_a_sender_frozen_in_the_middle_of_a_post_keeps_its_last_bytes_back(desk: Desk) -> None:
+    desk.api.before_end = lambda: desk.clock.move(minutes=30)
+
+    assert desk.send() == 0
+
+    assert desk.api.bodies == []
+    assert desk.ledger.intent() is None
+    assert desk.states() == [ChunkState.PLANNED, ChunkState.PLANNED]
+    assert "last bytes were kept back" in desk.first().error
+
+
+def test_a_post_that_broke_off_before_its_last_bytes_made_no_batch_and_needs_no_grace(desk: Desk) -> None:
+    def breaks() -> None:
+        raise Ambiguous("The answer was lost (WriteError).")
+
+    desk.api.before_end = breaks
+
+    assert desk.send() == 0
+
+    assert desk.ledger.intent() is None
+    assert desk.first().not_before == START + timedelta(minutes=1)
+    assert "broke off before its last bytes" in desk.first().error
 
 
 @pytest.mark.parametrize(

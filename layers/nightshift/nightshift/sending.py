@@ -22,6 +22,7 @@ from nightshift.errors import (
     Conflict,
     NoMoney,
     NotAccepted,
+    NotSent,
     Redirected,
     Rejected,
     Unauthorized,
@@ -41,18 +42,27 @@ BLOCK = 1 << 20
 _OPENING, _CLOSING = b'{"requests":[', b"]}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PlanBody:
     """A create's body, straight from the plan object: sized, re-readable, never a list of dicts.
 
     A plan has one compact JSON request per line and no newline elsewhere, so joining the lines with commas is a
     byte-for-byte replacement, and the size is known before the first byte is sent.
+
+    The last two bytes are let go only while the sender may live. Without them the body is no JSON, and shorter than was
+    said: nothing can come of it. So a sender that is frozen in the middle of a POST, or S3 that fails there, costs no
+    grace.
     """
 
     outputs: Outputs
     key: str
     plan_size: int
     rows: int
+    clock: Clock
+    deadline: datetime
+    """When the sender must be dead."""
+    whole: bool = False
+    """True once the last bytes were let go, the last time that the body was read."""
 
     @property
     def size(self) -> int:
@@ -60,13 +70,21 @@ class PlanBody:
         return len(_OPENING) + self.plan_size - 1 + len(_CLOSING)
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield the body from its first byte."""
+        """Yield the body from its first byte.
+
+        Raises:
+            NotSent: the sender is beyond its deadline.
+        """
+        self.whole = False
         yield _OPENING
         left = self.plan_size - 1
         with self.outputs.open(self.key) as plan:
             while left > 0 and (block := plan.read(min(BLOCK, left))):
                 left -= len(block)
                 yield block.replace(b"\n", b",")
+        if self.clock() >= self.deadline:
+            raise NotSent("The sender's time was up in the middle of the POST; its last bytes were kept back.")
+        self.whole = True
         yield _CLOSING
 
 
@@ -140,7 +158,8 @@ class Sender:
             self.ledger.start_send(chunk, intent)
         except Conflict:
             return False  # somebody else is sending, or the run was held: the next look decides
-        body = PlanBody(self.outputs, run_files.plan(chunk.run_id, chunk.id), chunk.size, chunk.rows)
+        plan = run_files.plan(chunk.run_id, chunk.id)
+        body = PlanBody(self.outputs, plan, chunk.size, chunk.rows, self.clock, deadline)
         now = self.clock()
         if now + LEAST_TIME > deadline:  # checked again here: this invocation may have been frozen meanwhile
             self.ledger.not_sent(intent, not_before=None, error="the sender's time ran short before the POST")
@@ -148,6 +167,9 @@ class Sender:
         try:
             batch = self.api.create(body, timeout=(deadline - now - LAST_WRITES).total_seconds())
         except Ambiguous as error:
+            if not body.whole:
+                self._refused(intent, NotSent(f"The POST broke off before its last bytes. {error}"))
+                return False
             note = IntentNote.HTTP_ERROR if error.answered else IntentNote.CONNECTION_LOST
             self.ledger.note_intent(intent, note, self.clock())
             return False
