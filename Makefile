@@ -43,6 +43,7 @@ PRODUCT := .venvs/product/bin/python
 DESK := .venvs/desk/bin/python
 # pip asks each rustc on the PATH for its version, and rustup's answers by writing to the home directory.
 PLAIN_PATH := /usr/bin:/bin
+FAULTS_PYTHON := .venvs/faults/bin/python
 SAM := PATH="$(CURDIR)/.venvs/uv/bin:$(PLAIN_PATH)" .venvs/sam/bin/sam
 
 PYTEST_OPTIONS ?= --quiet
@@ -175,6 +176,11 @@ endef
 	$(make-venv)
 	@$(UV) pip install --quiet --no-deps --offline --python $(@D)/bin/python \
 	    --editable layers/nightshift --editable cli
+	@touch $@
+
+.venvs/faults/.made: requirements/faults.txt layers/nightshift/pyproject.toml | .venvs/uv/.made
+	$(make-venv)
+	@$(UV) pip install --quiet --no-deps --offline --python $(@D)/bin/python --editable layers/nightshift
 	@touch $@
 
 .venvs/%/.made: requirements/%.txt | .venvs/uv/.made

@@ -1,0 +1,218 @@
+"""AWS in this process, as template.yaml makes it, and the handlers that it invokes. Made once, emptied for each history."""
+
+import importlib.util
+import logging
+import os
+import random
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+REGION, ACCOUNT = "us-east-1", "123456789012"
+RUNS, TICKETS, INPUTS, OUTPUTS, SECRET, MACHINE = "runs", "tickets", "inputs", "outputs", "api-key", "nightshift-run"
+API = "http://127.0.0.1:9"
+GOOD_KEY, OTHER_KEY = "sk-ant-first", "sk-ant-second"
+
+os.environ.update(
+    {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "POWERTOOLS_SERVICE_NAME": "nightshift",
+        "POWERTOOLS_METRICS_NAMESPACE": "nightshift",
+        "POWERTOOLS_LOG_LEVEL": "CRITICAL",
+        "RUNS_TABLE": RUNS,
+        "TICKET_TABLE": TICKETS,
+        "INPUT_BUCKET": INPUTS,
+        "OUTPUT_BUCKET": OUTPUTS,
+        "STATE_MACHINE_ARN": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{MACHINE}",
+        "API_KEY_SECRET_ARN": SECRET,
+        "API_BASE_URL": API,
+        "POLL_MIN_SECONDS": "120",  # fewer looks than by default: they are most of a history's calls
+        "POLL_MAX_SECONDS": "900",
+        "POLL_PERCENT": "20",
+        "MAX_TURNS": "1500",
+    }
+)
+
+# ruff: noqa: E402 - what follows reads the environment when it is imported
+import boto3
+from aws_lambda_powertools.metrics.provider.cloudwatch_emf import cloudwatch
+from aws_lambda_powertools.utilities import parameters
+from moto import backends, mock_aws
+from moto.core import DEFAULT_ACCOUNT_ID, responses
+from moto.dynamodb.models import dynamodb_backends
+from moto.moto_api._internal import mock_random
+from moto.s3 import models as s3_models
+from moto.stepfunctions.models import stepfunctions_backends
+
+import nightshift.clock
+from local import expressions, transactions
+from nightshift import applying
+from nightshift.adapters import multipart, tickets
+from tests.faults import wire
+
+SMALL_BLOCK = 2
+"""Lines of a block of an archive, so that a batch of a few rows has several, and checkpoints between them."""
+
+type Handler = Callable[[Any, Any], Any]
+
+SMALL_PART = 300
+"""Bytes of a part of an upload here, so that plans of a few rows have several. S3 itself wants 5 MiB."""
+
+
+class Current:
+    """The history that runs: the seams, made once, ask it."""
+
+    now: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+    send: wire.Send = staticmethod(lambda _service, _operation, _request, do: do())
+    during: Callable[[], None]
+    app: Callable[[], Any]
+    api: wire.Transport
+
+
+def _now() -> datetime:
+    return datetime.fromtimestamp(Current.now(), UTC)
+
+
+def _sleep(seconds: float) -> None:
+    Current.sleep(seconds)
+
+
+_aws = mock_aws()
+
+
+def start() -> Mapping[str, Handler]:
+    """Put the seams in; return the handlers by the names of their functions."""
+    expressions.install()
+    transactions.install()
+    _aws.start()
+    _hurry()
+    wire.install_aws(lambda *call: Current.send(*call))
+    Current.api = wire.install_api(lambda *call: Current.send(*call), lambda: Current.app(), lambda: Current.during())
+    nightshift.clock.now = _now
+    tickets.ThreadPoolExecutor = wire.AtOnce  # type: ignore[misc,assignment]
+    tickets.sleep = _sleep  # type: ignore[attr-defined]
+    time.sleep = _sleep
+    s3_models.utcnow = lambda: _now().replace(tzinfo=None)  # type: ignore[attr-defined]
+    s3_models.S3_UPLOAD_PART_MIN_SIZE = 1
+    multipart.PART = SMALL_PART
+    applying.LINES = SMALL_BLOCK
+    cloudwatch.print = lambda *_, **__: None  # type: ignore[attr-defined] # metrics are lines on stdout
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
+    return {f"{path.parent.name.title()}Function": _handler(path) for path in sorted(ROOT.glob("functions/*/app.py"))}
+
+
+def _hurry() -> None:
+    """Spare moto what it works out anew for each request: half of a history's time."""
+    services = list(backends.list_of_moto_modules())
+    backends.list_of_moto_modules = lambda: iter(services)  # it lists its own directory otherwise
+    responses.method_names_from_class = cache(responses.method_names_from_class)
+    responses.XFormedAttributePicker = _Picker  # type: ignore[misc]
+
+
+class _Picker(responses.XFormedAttributePicker):  # type: ignore[misc]
+    """Takes DynamoDB's answers as they are: moto has them in the wire's own form, and tries ten spellings of each key."""
+
+    def __call__(self, context: Any) -> Any:
+        if type(context.obj) is dict and context.service_model.service_name == "dynamodb":
+            return context.obj.get(context.key)
+        return super().__call__(context)
+
+
+def _handler(path: Path) -> Handler:
+    spec = importlib.util.spec_from_file_location(f"functions_{path.parent.name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.lambda_handler  # type: ignore[no-any-return]
+
+
+def empty(seed: str) -> None:
+    """Empty AWS, and make the stack's resources anew."""
+    Current.send = staticmethod(lambda _service, _operation, _request, do: do())
+    _aws.reset()
+    random.seed(seed)
+    mock_random.seed(seed)
+    parameters.clear_caches()
+    dynamodb: Any = client("dynamodb")
+    for name, keys, index in ((RUNS, ("pk", "sk"), ("kind", "created")), (TICKETS, ("ticket_id",), ())):
+        dynamodb.create_table(
+            TableName=name,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in (*keys, *index)],
+            KeySchema=_schema(keys),
+            **({"GlobalSecondaryIndexes": [_index(index)]} if index else {}),
+        )
+    s3: Any = client("s3")
+    for bucket in (INPUTS, OUTPUTS):
+        s3.create_bucket(Bucket=bucket)
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    put_key(GOOD_KEY)
+    client("stepfunctions").create_state_machine(
+        name=MACHINE, definition="{}", roleArn=f"arn:aws:iam::{ACCOUNT}:role/machine"
+    )
+
+
+def _schema(keys: tuple[str, ...]) -> list[dict[str, str]]:
+    return [{"AttributeName": n, "KeyType": kind} for n, kind in zip(keys, ("HASH", "RANGE"), strict=False)]
+
+
+def _index(keys: tuple[str, ...]) -> dict[str, Any]:
+    return {"IndexName": "runs", "KeySchema": _schema(keys), "Projection": {"ProjectionType": "ALL"}}
+
+
+_clients: dict[str, Any] = {}
+
+
+def client(service: str) -> Any:
+    """Return the harness's own client of a service: its calls are nobody's boundary."""
+    if service not in _clients:
+        _clients[service] = boto3.client(service)  # type: ignore[call-overload]
+    return _clients[service]
+
+
+def called(service: str) -> Any:
+    """Return a client whose calls are somebody's: they pass the seams as a process's own do."""
+    return boto3.client(service)  # type: ignore[call-overload]
+
+
+def put_key(key: str) -> None:
+    """Put an API key into the secret, as a person does."""
+    secrets = client("secretsmanager")
+    try:
+        secrets.put_secret_value(SecretId=SECRET, SecretString=key)
+    except secrets.exceptions.ResourceNotFoundException:
+        secrets.create_secret(Name=SECRET, SecretString=key)
+
+
+def items(table: str) -> list[dict[str, Any]]:
+    """Return a table's items, in DynamoDB's typed form, past every API: to judge, not to work."""
+    rows: Any = dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION].tables[table].items
+    if table == TICKETS:
+        return [row.to_json()["Attributes"] for row in rows.values()]
+    return [row.to_json()["Attributes"] for by_range in rows.values() for row in by_range.values()]
+
+
+def executions() -> list[Any]:
+    """Return moto's records of the machine's executions."""
+    machines = stepfunctions_backends[DEFAULT_ACCOUNT_ID][REGION].state_machines
+    return list(machines[0].executions)
+
+
+def objects(prefix: str) -> dict[str, bytes]:
+    """Return the current objects of the output bucket below a prefix."""
+    bucket = s3_models.s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets[OUTPUTS]
+    return {key: bucket.keys[key].value for key in bucket.keys if key.startswith(prefix)}

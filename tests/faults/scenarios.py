@@ -1,0 +1,352 @@
+"""What happens in a history when nothing goes wrong: uploads, nights, holds, cancels, keys that change, other people.
+
+A scenario schedules events and says which rows there are. Texts differ in every row of a history, so that the API's
+own record tells rows apart.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nightshift.adapters.dynamodb import DynamoLedger
+from nightshift.adapters.s3 import S3Inputs, S3Outputs
+from nightshift.adapters.stepfunctions import StepFunctionsExecutions
+from nightshift.control import Control
+from nightshift.model import RunId, RunState
+from tests.faults import cloud, ledger_watch
+from tests.faults.world import World
+
+WORDS = ("billing", "technical")
+
+JOB = """\
+job: {name}
+input: {{format: jsonl, id: id}}
+max_tokens: 64
+thinking: disabled
+system: Sort it.
+prompt: "{{{{ body }}}}"
+output:
+  labels: [billing, technical]
+  table: {{key: ticket_id, attribute: category}}
+batch: {{max_rows: {chunk}, max_bytes: 50000000}}
+limits: {{max_rows: 1000, max_reject_ratio: 0.9}}
+retry: {{generations: {generations}}}
+schedule: {schedule}
+"""
+
+
+@dataclass(slots=True)
+class File:
+    """An input: what its rows are, and what must become of them."""
+
+    job: str
+    key: str
+    texts: Mapping[str, str]
+    """Ticket → text, of the rows that can be sent."""
+    rejects: int
+    size: int
+    event: Any = None
+
+    @property
+    def records(self) -> int:
+        """Rows in all."""
+        return len(self.texts) + self.rejects
+
+
+@dataclass(slots=True)
+class Story:
+    """A scenario at work."""
+
+    world: World
+    files: list[File] = field(default_factory=list)
+    nightly: bool = False
+    pending: int = 0
+    """Things that are still to happen."""
+    sent_again: bool = False
+    """A batch becomes visible so late that its rows are sent again: the residual risk (docs/reliability.md)."""
+    foreign: int = 0
+    """Batches that somebody else makes in the workspace."""
+
+    @property
+    def runs(self) -> int:
+        """How many runs there must be at the end."""
+        return min(1, len(self.files)) if self.nightly else len(self.files)
+
+    # --- what scenarios are made of
+
+    def job(self, name: str = "triage", *, chunk: int = 3, generations: int = 1, schedule: str = "upload") -> None:
+        """Put a job file. A night makes one run of it, an upload one of each file."""
+        self.nightly = schedule == "nightly"
+        text = JOB.format(name=name, chunk=chunk, generations=generations, schedule=schedule)
+        cloud.client("s3").put_object(Bucket=cloud.INPUTS, Key=f"jobs/{name}.yaml", Body=text.encode())
+
+    def upload(
+        self, name: str, *, job: str = "triage", rows: int = 5, spoiled: int = 2, tickets: str = "", event: bool = True
+    ) -> File:
+        """Upload a file: good rows, a broken line, a row that comes twice; EventBridge says so once."""
+        tickets = tickets or name
+        texts = {f"{tickets}-{n}": f"{name} row {n} is about {WORDS[n % 2]} at {len(self.files)}" for n in range(rows)}
+        lines = [json.dumps({"id": ticket, "body": text}) for ticket, text in texts.items()]
+        lines[1:1] = ['{"id": "broken'][: spoiled > 0] + lines[:1][: spoiled > 1]
+        key = f"inbox/{job}/{name}.jsonl"
+        body = ("\n".join(lines) + "\n").encode()
+        put = cloud.client("s3").put_object(Bucket=cloud.INPUTS, Key=key, Body=body)
+        file = File(job, key, texts, spoiled, len(body), _created(key, put["VersionId"], len(body)))
+        self.files.append(file)
+        if event:
+            self.world.deliver("SubmitFunction", file.event)
+        return file
+
+    def later(self, seconds: float, what: Callable[[], None]) -> None:
+        """Have something happen in so many seconds."""
+        self.pending += 1
+
+        def happen() -> None:
+            what()
+            self.pending -= 1
+
+        self.world.fibers.spawn("story", happen, after=seconds)
+
+    def copy(self, file: File, name: str, seconds: float) -> None:
+        """Upload the same bytes once more, under another name."""
+        key = f"inbox/{file.job}/{name}.jsonl"
+
+        def upload() -> None:
+            source = {"Bucket": cloud.INPUTS, "Key": file.key}
+            put = cloud.client("s3").copy_object(Bucket=cloud.INPUTS, Key=key, CopySource=source)
+            self.files.append(File(file.job, key, file.texts, file.rejects, file.size))
+            self.world.deliver("SubmitFunction", _created(key, put["VersionId"], file.size))
+
+        self.later(seconds, upload)
+
+    def again(self, file: File, seconds: float) -> None:
+        """Deliver a file's event a second time."""
+        self.later(seconds, lambda: self.world.deliver("SubmitFunction", file.event) and None)
+
+    def night(self, seconds: float, *, heard: bool = True, at: str = "2026-11-22T02:00:00Z") -> None:
+        """Have the schedule fire; or be lost on the way to submit, when the audit alone hears of it."""
+        event = {"source": "nightshift.schedule", "scheduled_time": at}
+        if heard:
+            self.later(seconds, lambda: self.world.deliver("SubmitFunction", event) and None)
+        if "AuditFunction" in self.world.handlers:
+            self.later(seconds, lambda: self.world.deliver("AuditFunction", event) and None)
+
+    def by_hand(self, what: Callable[[Control, RunId], Any], seconds: float) -> None:
+        """Have a person do something to every open run, and once more where the terminal died under them."""
+
+        def work() -> None:
+            for run in list(ledger_watch.read().runs.values()):
+                for _ in range(2):
+                    fiber = self.world.person(lambda run_id=run.run_id: what(control(), run_id))
+                    self.world.fibers.join(fiber)
+                    if fiber.error is None:
+                        break
+
+        self.later(seconds, work)
+
+    def somebody_else(self, rows: int, seconds: float) -> None:
+        """Have somebody else make a batch in our workspace, of as many rows as ours have."""
+
+        def make() -> None:
+            self.foreign += 1
+            params = {"model": "claude-haiku-5-5", "max_tokens": 9, "messages": [{"role": "user", "content": "hello"}]}
+            requests = [
+                {"custom_id": f"{ledger_watch.OTHERS}{self.foreign}-{n}", "params": params} for n in range(rows)
+            ]
+            self.world.create_elsewhere({"requests": requests})
+
+        self.later(seconds, make)
+
+
+def control() -> Control:
+    """Return what the command line uses, with a person's credentials: as cli/nightshift_cli/stack.py puts it together."""
+    # Its clients are made as the functions' are, so that its calls are boundaries.
+    from nightshift import clock, wiring  # noqa: PLC0415 - after the seams are in
+
+    clients = wiring._client
+    machine = f"arn:aws:states:{cloud.REGION}:{cloud.ACCOUNT}:stateMachine:{cloud.MACHINE}"
+    return Control(
+        DynamoLedger(clients("dynamodb"), cloud.RUNS),
+        S3Inputs(clients("s3"), cloud.INPUTS),
+        S3Outputs(clients("s3"), cloud.OUTPUTS),
+        StepFunctionsExecutions(clients("stepfunctions"), machine),
+        clock.now,
+    )
+
+
+def _created(key: str, version: str, size: int) -> dict[str, Any]:
+    return {
+        "version": "0",
+        "source": "aws.s3",
+        "detail-type": "Object Created",
+        "detail": {"bucket": {"name": cloud.INPUTS}, "object": {"key": key, "size": size, "version-id": version}},
+    }
+
+
+# --- the scenarios
+
+
+def upload(story: Story) -> None:
+    """One file, two batches; now and then its event comes twice."""
+    story.job()
+    file = story.upload("a")
+    if story.world.rng.random() < 0.5:
+        story.again(file, story.world.rng.uniform(0, 400))
+
+
+def two_runs(story: Story) -> None:
+    """Two files at once, each event twice."""
+    story.job()
+    for name in ("a", "b"):
+        file = story.upload(name, rows=4)
+        story.again(file, story.world.rng.uniform(0, 3))
+
+
+def night(story: Story) -> None:
+    """A nightly job over two files; the schedule fires twice."""
+    story.job(schedule="nightly", chunk=4)
+    story.upload("a", rows=3)
+    story.upload("b", rows=3)
+    story.night(5)
+    story.night(story.world.rng.uniform(5, 200))
+
+
+def retries(story: Story) -> None:
+    """Some rows are overloaded the first time; they are asked again, once."""
+    story.job(chunk=3, generations=2)
+    story.world.fault("rows", "overloaded", rate=0.5, first_times=1)
+    story.upload("a", rows=6)
+
+
+def hold(story: Story) -> None:
+    """A person holds the run at some moment, and lets it go on later."""
+    story.job(chunk=2)
+    story.upload("a", rows=5)
+    at = story.world.rng.uniform(0.5, 600)
+    story.by_hand(lambda control, run: control.hold(run, "by hand"), at)
+    story.by_hand(_resume, at + story.world.rng.uniform(30, 1200))
+
+
+def cancel(story: Story) -> None:
+    """A person cancels the run at some moment."""
+    story.job(chunk=2)
+    story.upload("a", rows=5)
+    story.by_hand(lambda control, run: control.cancel(run, "wrong file"), story.world.rng.uniform(0.5, 500))
+
+
+def rotated_key(story: Story) -> None:
+    """The key is revoked in mid-run, and the new one put into the secret only a while later."""
+    story.job(chunk=2)
+    story.upload("a", rows=5)
+    at = story.world.rng.uniform(0.5, 400)
+
+    def revoke() -> None:
+        story.world.api.settings = story.world.api.settings.patched({"keys": [cloud.OTHER_KEY]})
+
+    story.later(at, revoke)
+    story.later(at + story.world.rng.choice([0.0, 60.0, 900.0]), lambda: cloud.put_key(cloud.OTHER_KEY))
+
+
+def same_tickets(story: Story) -> None:
+    """Two files answer the same tickets; the newer one must win, whichever run is faster."""
+    story.job(chunk=5)
+    story.upload("old", rows=4, tickets="t")
+    story.world.sleep(2)
+    story.upload("new", rows=4, tickets="t")
+
+
+def same_rows(story: Story) -> None:
+    """The same file is uploaded twice, under two names: the second run is held, and nobody approves of it."""
+    story.job(chunk=3)
+    first = story.upload("a", rows=4)
+    story.copy(first, "b", story.world.rng.uniform(0.1, 300))
+
+
+def two_nights(story: Story) -> None:
+    """A file lies there for two nights: the second takes only what is new."""
+    story.job(schedule="nightly", chunk=4)
+    story.upload("a", rows=3)
+    story.night(5)
+    story.night(1500, at="2026-11-23T02:00:00Z")
+
+
+def not_alone(story: Story) -> None:
+    """Somebody else makes batches of the same size in the same workspace, at the same time."""
+    story.job(chunk=3)
+    story.upload("a", rows=6)
+    for _ in range(story.world.rng.randint(1, 3)):
+        story.somebody_else(3, story.world.rng.uniform(0.2, 60))
+
+
+def aborted(story: Story) -> None:
+    """The execution is stopped, once or twice; its event may be lost, and the audit finds the run."""
+    story.job(chunk=3)
+    story.upload("a", rows=6)
+    story.world.lost_events = 0.5
+    for _ in range(2):
+        story.later(
+            story.world.rng.uniform(2, 900), lambda: [story.world.stop_execution(n) for n in story.world.loops] and None
+        )
+
+
+def orphan_while_held(story: Story) -> None:
+    """A batch becomes visible an hour late, when its create counts as lost; the run is held meanwhile: it is used."""
+    story.job(chunk=5)
+    story.world.fault("create", "accept-late", seconds=3600, times=1)
+    story.upload("a")
+    story.by_hand(lambda control, run: control.hold(run, "by hand"), story.world.rng.uniform(5, 600))
+    story.by_hand(_resume, 9000)
+
+
+def orphan_beside_another(story: Story) -> None:
+    """A batch becomes visible an hour late, when its rows are sent again and not begun: it is used, the other canceled."""
+    story.sent_again = True
+    story.job(chunk=5)
+    story.world.fault("create", "accept-late", seconds=3600, times=1)
+    story.world.fault("create", "all-expired", times=1)
+    story.upload("a")
+
+
+def lost_upload(story: Story) -> None:
+    """The upload's event never comes."""
+    story.job()
+    story.upload("a", event=False)
+
+
+def missed_night(story: Story) -> None:
+    """The schedule's event for submit never comes."""
+    story.job(schedule="nightly", chunk=4)
+    story.upload("a", rows=5)
+    story.night(5, heard=False)
+
+
+def _resume(control: Control, run_id: RunId) -> None:
+    if ledger_watch.read().runs[run_id].state is not RunState.DONE:
+        control.resume(run_id)
+
+
+AUDITED = frozenset({"aborted", "lost_upload", "missed_night"})
+"""What only the audit mends."""
+
+SCENARIOS: Mapping[str, Callable[[Story], None]] = {
+    scenario.__name__: scenario
+    for scenario in (
+        upload,
+        two_runs,
+        night,
+        retries,
+        hold,
+        cancel,
+        rotated_key,
+        same_tickets,
+        same_rows,
+        two_nights,
+        not_alone,
+        aborted,
+        orphan_while_held,
+        orphan_beside_another,
+        lost_upload,
+        missed_night,
+    )
+}

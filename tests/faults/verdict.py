@@ -1,0 +1,227 @@
+"""The verdict on a history, from what the API accepted and from what lies in buckets and tables: not from counters.
+
+Three questions: was a row paid for twice, is a row lost, was an answer applied twice. And whether the ledger is sound.
+"""
+
+import hashlib
+import json
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC
+from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer
+
+from local.batches_api.lifecycle import Batch, standing
+from local.batches_api.processing import DIGESTS
+from local.batches_api.results import lines as result_lines
+from nightshift import invariants
+from nightshift.model import Chunk, HoldCode, Run, RunState, run_token
+from tests.faults import cloud, ledger_watch
+from tests.faults.scenarios import File, Story
+
+RETRYABLE = frozenset({"expired", "overloaded_error", "api_error", "rate_limit_error", "timeout_error"})
+"""How a row may have ended that is asked again; the API bills none of these."""
+MAY_STAY_HELD = frozenset({HoldCode.SAME_ROWS})
+"""Where a person has only to say no. All else that holds a run here can be mended, and is."""
+FAR = 40 * 3600.0
+"""Seconds after which every batch has ended."""
+
+_value = TypeDeserializer().deserialize
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What was found."""
+
+    paid_twice: int = 0
+    lost: int = 0
+    applied_twice: int = 0
+    held: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def judge(story: Story) -> Verdict:
+    """Judge a history that is over."""
+    found = Verdict()
+    ledger = ledger_watch.read()
+    rows = sent(story)
+    _judge_money(rows, found, sent_again=story.sent_again)
+    _judge_tickets(story, found)
+    for run in ledger.runs.values():
+        chunks = ledger.chunks.get(run.run_id, [])
+        found.problems += [f"{v.code} {v.what}" for v in invariants.of_run(run, chunks, ledger.claims)]
+        if run.state is RunState.DONE:
+            found.problems += _archives(run, chunks)
+        elif run.hold is not None:
+            found.held += 1
+            if run.hold.code not in MAY_STAY_HELD:
+                found.problems.append(f"{run.run_id} stays held: {run.hold.code}: {run.hold.reason}")
+        else:
+            found.problems.append(f"I6 {run.run_id} is open and not held at the end")
+    if ledger.intent is not None and not found.held:
+        found.problems.append("an intent stands at the end")
+    _judge_rows(story, list(ledger.runs.values()), rows, found)
+    return found
+
+
+# --- money
+
+
+@dataclass(slots=True)
+class Sending:
+    """One row in one batch."""
+
+    batch: Batch
+    custom_id: str
+    outcome: str
+    """`succeeded`, or the type of what kept it from that."""
+
+
+def sent(story: Story) -> Mapping[int, list[Sending]]:
+    """Return for each request (a digest of its params) where it was sent and how it ended, from the API's own record."""
+    found: dict[int, list[Sending]] = defaultdict(list)
+    end = story.world.now() + FAR
+    for batch in sorted(story.world.api.store.batches.values(), key=lambda b: b.index):
+        digests = array("Q")
+        with (batch.folder / DIGESTS).open("rb") as file:
+            digests.fromfile(file, 2 * batch.rows)
+        for digest, line in zip(digests[::2], result_lines(batch, standing(batch, end)), strict=True):
+            row = json.loads(line)
+            if not row["custom_id"].startswith(ledger_watch.OTHERS):
+                found[digest].append(Sending(batch, row["custom_id"], _outcome(row["result"])))
+    return found
+
+
+def _outcome(result: Any) -> str:
+    return str(result["error"]["error"]["type"] if result["type"] == "errored" else result["type"])
+
+
+def _judge_money(rows: Mapping[int, list[Sending]], found: Verdict, *, sent_again: bool) -> None:
+    for sendings in rows.values():
+        if sum(sending.outcome == "succeeded" for sending in sendings) > 1:
+            found.paid_twice += 1
+        if sent_again:
+            continue
+        for before, after in zip(sendings, sendings[1:], strict=False):
+            if before.outcome not in RETRYABLE:
+                found.problems.append(f"{after.custom_id} was sent again, and had ended {before.outcome}")
+            elif (ended := standing(before.batch, after.batch.created_at).ended_at) is None:
+                found.problems.append(f"{after.custom_id} was sent while {before.custom_id} was in flight: {ended}")
+    if found.paid_twice:
+        found.problems.append(f"{found.paid_twice} rows were paid for twice")
+
+
+# --- tickets
+
+
+def _judge_tickets(story: Story, found: Verdict) -> None:
+    watch = story.world.watch
+    found.applied_twice = sum(times > 1 for times in watch.writes.values())
+    if found.applied_twice:
+        found.problems.append(f"{found.applied_twice} answers were applied twice")
+
+
+# --- rows
+
+
+def _archives(run: Run, chunks: list[Chunk]) -> Iterator[str]:
+    """I5: hold each archive against its plan."""
+    files = cloud.objects(f"runs/{run.run_id}/")
+    for chunk in chunks:
+        if chunk.archive is None:
+            continue
+        data = files.get(chunk.archive.key, b"")
+        planned = {
+            json.loads(line)["custom_id"] for line in files[f"runs/{run.run_id}/plan/{chunk.id}.ids"].splitlines()
+        }
+        archived = {json.loads(line)["custom_id"] for line in data.splitlines()}
+        missing = chunk.tally.rows.get(_MISSING, 0)
+        sha256 = hashlib.sha256(data).hexdigest()
+        for violation in invariants.of_archive(planned, archived, chunk.archive, sha256, missing):
+            yield f"{violation.code} {violation.what}"
+
+
+def _judge_rows(story: Story, runs: list[Run], rows: Mapping[int, list[Sending]], found: Verdict) -> None:
+    """Hold every row of every file against where it ended."""
+    tokens = {run_token(run.run_id): run for run in runs}
+    succeeded = {s.custom_id: s for each in rows.values() for s in each if s.outcome == "succeeded"}
+    for run in runs:
+        files = [f for f in story.files if any(ref.key == f.key for ref in run.inputs)]
+        if run.state is RunState.DONE:
+            _judge_done(run, files, found)
+    for custom_id in succeeded:
+        run_of = tokens.get(custom_id.split("-")[0])
+        if run_of is None:
+            found.lost += 1
+            found.problems.append(f"{custom_id} was paid for, and no run has it")
+        elif run_of.state is RunState.DONE and custom_id not in _kept(run_of, withheld=story.world.withheld):
+            found.lost += 1
+            found.problems.append(f"{custom_id} was paid for, and its answer is nowhere")
+    started = {ref.key for run in runs for ref in run.inputs}
+    for file in story.files:
+        if file.key not in started:
+            found.lost += len(file.texts)
+            found.problems.append(f"{file.key} has no run")
+
+
+def _judge_done(run: Run, files: list[File], found: Verdict) -> None:
+    """Every row is in exactly one file, once; the report adds up; every answer is on its ticket, or a newer one is."""
+    objects = cloud.objects(f"runs/{run.run_id}/")
+    rows: Counter[str] = Counter()
+    rejects = 0
+    for key, data in objects.items():
+        part = key.split("/")[2]
+        if part in {"output", "failed"}:
+            rows.update(json.loads(line)["id"] for line in data.splitlines())
+        elif part == "rejects":
+            rejects += len(data.splitlines())
+    wanted = {ticket for file in files for ticket in file.texts}
+    for ticket in wanted - rows.keys():
+        found.lost += 1
+        found.problems.append(f"{run.run_id}: row {ticket} is in no file")
+    found.problems += [f"{run.run_id}: row {t} is in {n} lines" for t, n in rows.items() if n > 1]
+    if rejects != sum(file.rejects for file in files):
+        found.problems.append(f"{run.run_id}: {rejects} rejects")
+    report = json.loads(objects[f"runs/{run.run_id}/report.json"])
+    if not report["accounted"] or report["rows"] != sum(file.records for file in files):
+        found.problems.append(f"{run.run_id}: the report does not add up")
+    found.problems += _tickets_of(run, objects)
+
+
+def _tickets_of(run: Run, objects: Mapping[str, bytes]) -> Iterator[str]:
+    tickets = {
+        item["ticket_id"]["S"]: {name: _value(value) for name, value in item.items()}
+        for item in cloud.items(cloud.TICKETS)
+    }
+    modified = max(ref.last_modified for ref in run.inputs).astimezone(UTC).isoformat(timespec="microseconds")
+    for key, data in objects.items():
+        if key.split("/")[2] != "output":
+            continue
+        for line in map(json.loads, data.splitlines()):
+            ticket = tickets.get(line["id"])
+            if ticket is None:
+                yield f"{run.run_id}: the answer of {line['id']} is on no ticket"
+            elif ticket["nightshift_run"] == run.run_id:
+                if ticket["category"] != line["answer"]:
+                    yield f"{run.run_id}: ticket {line['id']} says {ticket['category']}, the answer is {line['answer']}"
+            elif ticket["nightshift_order"] < modified:
+                yield f"{run.run_id}: ticket {line['id']} has an older answer"
+
+
+_MISSING: Any = "missing"
+
+
+def _kept(run: Run, *, withheld: bool) -> set[str]:
+    """Return the custom_ids whose results are in the run's files: answered, or kept with what they cost.
+
+    A row that is said to be missing is not kept, unless the API withholds it for ever.
+    """
+    kept = set()
+    for key, data in cloud.objects(f"runs/{run.run_id}/").items():
+        if key.split("/")[2] in {"output", "failed"}:
+            rows = map(json.loads, data.splitlines())
+            kept |= {row["custom_id"] for row in rows if withheld or row["class"] != _MISSING}
+    return kept

@@ -1,0 +1,124 @@
+"""A worker of the campaign: its share of the probes, the histories, the ablations or the script's nights."""
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tests.faults import baseline, cloud, plans
+from tests.faults.ablations import ABLATIONS, PAUSES, Ablation
+from tests.faults.campaign import Options, records, write
+from tests.faults.history import History, Plan, run
+from tests.faults.wires import WIRES
+
+SCRIPT_SEEDS = 10
+"""Nights of the script for each fault."""
+MOST = 600
+"""Histories in which a missing guard must be noticed."""
+
+type Handlers = Mapping[str, Any]
+type Passed = Mapping[tuple[str, str], list[tuple[str, str]]]
+
+
+def work(phase: str, share: int, options: Options) -> None:
+    """Do every `options.jobs`-th piece of a phase that is not done yet."""
+    handlers = cloud.start()
+    path = options.folder / f"{phase}-{share}.jsonl"
+    _mend(path)
+    done = {record["number"] for record in records(options.folder, phase)}
+    doers: Mapping[str, Callable[[Handlers, Options], Iterator[tuple[int, Callable[[], Any]]]]] = {
+        "probes": _probes,
+        "histories": _histories,
+        "ablations": _ablations,
+        "baseline": _baseline,
+    }
+    for number, do in doers[phase](handlers, options):
+        if number % options.jobs == share and number not in done:
+            write(path, {"number": number} | do())
+    sys.stdout.flush()
+
+
+def _mend(path: Path) -> None:
+    """Cut off a last line that a killed worker did not finish."""
+    if path.exists() and not (data := path.read_bytes()).endswith(b"\n"):
+        path.write_bytes(data[: data.rfind(b"\n") + 1])
+
+
+def _probes(handlers: Handlers, options: Options) -> Iterator[tuple[int, Callable[[], Any]]]:
+    for number, pair in enumerate(plans.QUICK_PAIRS if options.quick else plans.PAIRS):
+        yield number, lambda pair=pair: _record(run(Plan(0, *pair), handlers, WIRES))
+
+
+def _histories(handlers: Handlers, options: Options) -> Iterator[tuple[int, Callable[[], Any]]]:
+    for plan in plans.plans(passed(options), options.seed, options.histories):
+        yield plan.number, lambda plan=plan: _record(run(plan, handlers, WIRES))
+
+
+def _ablations(handlers: Handlers, options: Options) -> Iterator[tuple[int, Callable[[], Any]]]:
+    for number, ablation in enumerate(ABLATIONS):
+        if not options.quick or ablation.kinds != PAUSES:
+            yield number, lambda ablation=ablation: _without(ablation, handlers, options)
+
+
+def _without(ablation: Ablation, handlers: Handlers, options: Options) -> Any:
+    """Run histories without a guard until one shows it."""
+    seen = {pair: run(Plan(0, *pair), handlers, WIRES).passed for pair in ablation.pairs}
+    tried = 0
+    with ablation.removed():
+        for plan in plans.for_ablation(ablation, seen, options.seed):
+            tried += 1
+            history = run(plan, handlers, WIRES)
+            shown = next((problem for problem in history.problems if re.search(ablation.symptom, problem)), None)
+            if shown is not None or tried == MOST:
+                return {"name": ablation.name, "tried": tried, "shown": shown}
+    return {"name": ablation.name, "tried": tried, "shown": None}
+
+
+def _baseline(_handlers: Handlers, options: Options) -> Iterator[tuple[int, Callable[[], Any]]]:
+    nights = [("wire", name, None) for name in plans.SCRIPT_WIRES]
+    nights += [("kill", f"{edge} {step}", (step, edge)) for step in baseline.STEPS for edge in ("before", "after")]
+    seeds = 1 if options.quick else SCRIPT_SEEDS
+    number = 0
+    for kind, name, upset in nights:
+        for maximum in (None, 0):
+            for seed in range(seeds):
+                wire = WIRES[name] if kind == "wire" else WIRES["none"]
+                facts = {"kind": kind, "name": name, "max_retries": 2 if maximum is None else maximum}
+                text = f"{options.seed}/{seed}"
+
+                def night(
+                    wire: Any = wire, upset: Any = upset, maximum: Any = maximum, facts: Any = facts, text: str = text
+                ) -> Any:
+                    return {**facts, **asdict(baseline.run(wire, upset, maximum, text))}
+
+                yield number, night
+                number += 1
+
+
+def passed(options: Options) -> Passed:
+    """Return what the probes passed."""
+    return {
+        (record["scenario"], record["wire"]): [(site, edge) for site, edge in record["passed"]]
+        for record in sorted(records(options.folder, "probes"), key=lambda record: record["number"])
+    }
+
+
+def _record(history: History) -> Any:
+    plan = history.plan
+    return {
+        "scenario": plan.scenario,
+        "wire": plan.wire,
+        "upset": asdict(plan.upsets[0]) if plan.upsets else None,
+        "hit": history.upset,
+        "killed": history.killed,
+        "paid_twice": history.paid_twice,
+        "lost": history.lost,
+        "applied_twice": history.applied_twice,
+        "held": history.held,
+        "problems": history.problems,
+        "seconds": round(history.seconds, 1),
+        "digest": history.digest,
+        "passed": [] if plan.upsets else history.passed,
+    }
