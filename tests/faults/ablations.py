@@ -219,7 +219,6 @@ def _collectable(chunk: Any, now: Any) -> bool:
     return bool(ended and (chunk.not_before is None or chunk.not_before <= now))
 
 
-_OWNER = _without(" AND #worker.#id = :owner", pk="RUN#")
 _SAME = _set(dynamodb.DynamoLedger, "claim_digest", lambda _self, _job, _digest, run: run)
 
 ABLATIONS: Sequence[Ablation] = (
@@ -292,14 +291,6 @@ ABLATIONS: Sequence[Ablation] = (
         "applying.",
     ),
     Ablation(
-        "neither a chunk's worker nor its checkpoint is checked",
-        _all(_OWNER, _without("#applied = :from", pk="RUN#"), _without("#applied = #archive.#size", pk="RUN#")),
-        "I[258]|twice|stays held",
-        PLAIN,
-        "applying.Applier._apply_lines: outputs.put",
-        PAUSES,
-    ),
-    Ablation(
         "a chunk is taken from a worker that lives",
         _all(
             _without("(attribute_not_exists(#worker) OR #worker.#until <= :now)", pk="RUN#"),
@@ -359,7 +350,7 @@ ABLATIONS: Sequence[Ablation] = (
     Ablation(
         "orphans are not looked for",
         _set(Salvager, "look", lambda *_: iter(())),
-        PAID,
+        "residual",
         [("orphan_while_held", "none"), ("orphan_beside_another", "none")],
     ),
 )

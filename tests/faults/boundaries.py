@@ -32,7 +32,27 @@ PORTS = {
 """What a port is called where it is used → the port; what is called like one and is none → nothing."""
 
 READS = frozenset(
-    ["alive", "batch", "batches", "chunks", "claims", "intent", "job", "jobs", "keys", "newest", "nights", "open", "pin", "probe", "results", "run", "runs", "runs_since", "unclaimed"]
+    [
+        "alive",
+        "batch",
+        "batches",
+        "chunks",
+        "claims",
+        "intent",
+        "job",
+        "jobs",
+        "keys",
+        "newest",
+        "nights",
+        "open",
+        "pin",
+        "probe",
+        "results",
+        "run",
+        "runs",
+        "runs_since",
+        "unclaimed",
+    ]
 )
 """Methods of ports that change nothing. A name that is neither here nor changes anything only makes the goal harder."""
 
@@ -79,6 +99,8 @@ class _Place:
     site: Site
     first: int
     last: int
+    column: int
+    end: int
 
 
 class Sites:
@@ -126,15 +148,24 @@ class Sites:
         return self._modules[code]
 
     def _at(self, frame: FrameType, module: str, port: str) -> Site | None:
-        key = (frame.f_code, frame.f_lineno, port)
+        key = (frame.f_code, frame.f_lasti, port)
         if key not in self._known:
             name = frame.f_code.co_qualname.split(".<locals>")[0].removesuffix(".<genexpr>")
-            places = self._places.get((module, name), [])
-            fits = [p for p in places if p.first <= frame.f_lineno <= p.last and p.site.port == port]
+            places = [p for p in self._places.get((module, name), []) if p.site.port == port]
+            fits = [p for p in places if p.first <= frame.f_lineno <= p.last]
             if not fits:
                 return None
-            self._known[key] = min(fits, key=lambda p: p.last - p.first).site
+            exactly = _position(frame)
+            calls = [p for p in fits if (p.first, p.last, p.column, p.end) == exactly]
+            # A loop or a `with` asks from beside its call.
+            self._known[key] = (calls or sorted(fits, key=lambda p: p.last - p.first))[0].site
         return self._known[key]
+
+
+def _position(frame: FrameType) -> tuple[int | None, ...]:
+    """Return where in the source a frame is: first and last line, first and last column."""
+    line, last, column, end = list(frame.f_code.co_positions())[frame.f_lasti // 2]
+    return line, last, column, end
 
 
 def _port_methods() -> frozenset[str]:
@@ -158,7 +189,10 @@ def _places(path: Path, methods: frozenset[str]) -> Iterator[_Place]:
                 continue
             count[name] += 1
             label = name if count[name] == 1 else f"{name}#{count[name]}"
-            yield _Place(Site(path.stem, function, label), call.lineno, call.end_lineno or call.lineno)
+            assert call.end_lineno is not None
+            assert call.end_col_offset is not None
+            site = Site(path.stem, function, label)
+            yield _Place(site, call.lineno, call.end_lineno, call.col_offset, call.end_col_offset)
 
 
 def _functions(node: ast.AST, prefix: str) -> Iterator[tuple[str, ast.AST]]:

@@ -20,7 +20,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ("layers/nightshift/nightshift", "functions", "statemachine", "local/batches_api", "tests/faults")
-PHASES = ("probes", "histories", "ablations", "baseline")
+PHASES = ("probes", "ablations", "baseline", "histories", "rare")
 QUICK = 140
 """Histories of the quick campaign."""
 GOAL = 0.95
@@ -121,7 +121,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", default="1", help="another seed: other histories")
     parser.add_argument("--histories", type=int, help=f"how many; 20,000, or {QUICK} with --quick")
     parser.add_argument("--jobs", type=int, default=2, help="processes side by side")
-    parser.add_argument("--quick", action="store_true", help="few histories, and the guards whose absence shows at once")
+    parser.add_argument(
+        "--quick", action="store_true", help="few histories, and the guards whose absence shows at once"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / ".cache" / "faults", help="where what was done is kept")
     parser.add_argument("--worker", nargs=2, metavar=("PHASE", "SHARE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()

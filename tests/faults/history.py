@@ -11,7 +11,7 @@ from tests.faults.fibers import EndlessError
 from tests.faults.scenarios import SCENARIOS, Story, control
 from tests.faults.world import START, Invocation, Upset, World
 
-TICK, LATER, TICK_LATER = 900.0, 6 * 3600.0, 7200.0
+TICK, LATER, TICK_LATER = 1200.0, 3 * 3600.0, 7200.0
 """Seconds between two audits; after so many seconds fewer, which only makes it harder: they are most of a long history."""
 LOOK = 240.0
 """Seconds between two looks at whether all is over."""
@@ -42,6 +42,8 @@ class History:
     paid_twice: int = 0
     lost: int = 0
     applied_twice: int = 0
+    residual: int = 0
+    """Rows paid for twice because their batch became visible after every grace: what is not promised."""
     problems: list[str] = field(default_factory=list)
     """Everything that must not be, in words; empty for a good history."""
     held: int = 0
@@ -119,17 +121,23 @@ class Director:
         world.over = True
 
     def _resume(self, held: list[Any]) -> None:
+        """Mend whatever a person can mend, and let the runs go on."""
         self.resumes += 1
-        cloud.put_key((self.story.world.api.settings.keys or [cloud.GOOD_KEY])[0])
+        world = self.story.world
+        cloud.put_key((world.api.settings.keys or [cloud.GOOD_KEY])[0])
+        world.broken.clear()
+        world.api.faults.faults = [fault for fault in world.api.faults.faults if fault.kind != "foreign-results-url"]
+        self.story.mend()
         for run in held:
-            fiber = self.story.world.person(lambda run_id=run.run_id: control().resume(run_id))
-            self.story.world.fibers.join(fiber)
+            fiber = world.person(lambda run_id=run.run_id: control().resume(run_id))
+            world.fibers.join(fiber)
 
 
 def _judge(history: History, story: Story, director: Director) -> None:
     world = story.world
     found = verdict.judge(story)
     history.paid_twice, history.lost, history.applied_twice = found.paid_twice, found.lost, found.applied_twice
+    history.residual = found.residual
     history.problems += [*world.seen.problems, *found.problems]
     history.held = found.held
     if (runs := len(ledger_watch.read().runs)) > story.runs:

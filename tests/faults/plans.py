@@ -31,6 +31,9 @@ PAIRS: Sequence[tuple[str, str]] = (
     ("hold", "retrieve: 404 for a while"),
     ("cancel", "retrieve: 500"),
     ("cancel", "rows: overloaded, then not"),
+    ("many_batches", "create: accepted, connection lost"),
+    ("many_batches", "list: 529"),
+    ("mended_job", "create: 413"),
     ("missed_night", "create: accepted, visible minutes later"),
     ("lost_upload", "create: accepted, connection lost"),
 )
@@ -64,12 +67,16 @@ SCRIPT_WIRES = (
 )
 """What the plain script has to live with."""
 
-PAUSE, ZOMBIE, SUCCESSOR = 700.0, 2400.0, 962.0
+PAUSE, ZOMBIE, SUCCESSOR = 875.0, 2400.0, 962.0
 """Seconds: a process that is frozen within its life; one that outlives it by far; one that wakes when the machine has
 given it up and its successor is at work."""
 STUBBORN = 6
 """Times in a row that AWS's answer is lost, or AWS refuses: one more than botocore tries."""
 
+TWICE = 0.4
+"""The share of histories in which a second thing goes wrong somewhere else."""
+RARE = 12
+"""Histories that lead to a boundary and are gone through once more, for each that no probe passes."""
 TURNS = 40
 """Times that an ablation's plans are gone through, each time with other times, before its guard counts as untested."""
 
@@ -123,17 +130,39 @@ def plans(passed: Mapping[tuple[str, str], Sequence[tuple[str, str]]], seed: str
         shuffler.shuffle(each)
     chosen: list[Plan] = [Plan(n, *pair, seed=f"{seed}/{n}") for n, pair in enumerate(passed)][:count]
     boundaries = sorted(by_boundary)
+    shuffler.shuffle(boundaries)
+    of_pair = {pair: [upset for boundary in seen for upset in upsets(*boundary)] for pair, seen in passed.items()}
     turn = 0
     while len(chosen) < count:
         for boundary in boundaries:
             each = by_boundary[boundary]
             pair, upset = each[turn % len(each)]
             number = len(chosen)
-            chosen.append(Plan(number, *pair, (upset,), seed=f"{seed}/{number}"))
+            more = (shuffler.choice(of_pair[pair]),) if shuffler.random() < TWICE else ()
+            chosen.append(Plan(number, *pair, (upset, *more), seed=f"{seed}/{number}"))
             if len(chosen) == count:
                 break
         turn += 1
     return chosen
+
+
+def rare(met: Sequence[tuple[Plan, Sequence[tuple[str, str]]]], number: int) -> Iterator[Plan]:
+    """Yield histories that were met, once more, with something done at a boundary that no probe passes.
+
+    Args:
+        met: plans, and the boundaries that they passed and no probe did.
+        number: of the first of these plans.
+    """
+    led: dict[tuple[str, str], list[Plan]] = defaultdict(list)
+    for plan, boundaries in met:
+        for boundary in boundaries:
+            if len(led[boundary]) < RARE:
+                led[boundary].append(plan)
+    for boundary, each in sorted(led.items()):
+        for plan in each:
+            for upset in upsets(*boundary):
+                yield Plan(number, plan.scenario, plan.wire, (*plan.upsets, upset), plan.seed)
+                number += 1
 
 
 def for_ablation(

@@ -61,10 +61,12 @@ class Story:
     world: World
     files: list[File] = field(default_factory=list)
     nightly: bool = False
+    mend: Callable[[], None] = lambda: None
+    """What a person mends before letting held runs go on, beside key and functions."""
     pending: int = 0
     """Things that are still to happen."""
-    sent_again: bool = False
-    """A batch becomes visible so late that its rows are sent again: the residual risk (docs/reliability.md)."""
+    full: str = ""
+    """A ticket that takes nothing more."""
     foreign: int = 0
     """Batches that somebody else makes in the workspace."""
 
@@ -290,6 +292,51 @@ def aborted(story: Story) -> None:
         )
 
 
+def many_batches(story: Story) -> None:
+    """More batches in flight than are asked for one by one."""
+    story.job(chunk=1)
+    story.upload("a", rows=5)
+
+
+def mended_job(story: Story) -> None:
+    """The API refuses the batch whole; the job is mended, and the run planned anew."""
+    story.job(chunk=3)
+    story.upload("a", rows=5)
+    story.mend = lambda: story.job(chunk=2)
+
+
+def refused_ticket(story: Story) -> None:
+    """A ticket is full: its answer cannot be written to it, and must be in the files."""
+    story.job()
+    file = story.upload("a")
+    ticket = next(iter(file.texts))
+    full = {"ticket_id": {"S": ticket}, "notes": {"S": "x" * 404_900}}  # moto's limit is 405,000 bytes
+    cloud.client("dynamodb").put_item(TableName=cloud.TICKETS, Item=full)
+    story.full = ticket
+
+
+def submit_breaks(story: Story) -> None:
+    """Submit fails whatever it is asked, until the run is held for it and somebody mends it."""
+    story.job()
+    story.upload("a")
+    story.later(story.world.rng.uniform(0.2, 3), lambda: story.world.broken.add("SubmitFunction"))
+
+
+def loop_dies(story: Story) -> None:
+    """Every execution is stopped soon after it began, for hours: the run is held in the end, and goes on when resumed."""
+    story.job()
+    story.upload("a")
+    story.world.lost_events = 0.3
+
+    def stop() -> None:
+        for _ in range(60):
+            story.world.sleep(100)
+            for name in story.world.loops:
+                story.world.stop_execution(name)
+
+    story.later(2, stop)
+
+
 def orphan_while_held(story: Story) -> None:
     """A batch becomes visible an hour late, when its create counts as lost; the run is held meanwhile: it is used."""
     story.job(chunk=5)
@@ -301,7 +348,6 @@ def orphan_while_held(story: Story) -> None:
 
 def orphan_beside_another(story: Story) -> None:
     """A batch becomes visible an hour late, when its rows are sent again and not begun: it is used, the other canceled."""
-    story.sent_again = True
     story.job(chunk=5)
     story.world.fault("create", "accept-late", seconds=3600, times=1)
     story.world.fault("create", "all-expired", times=1)
@@ -344,6 +390,11 @@ SCENARIOS: Mapping[str, Callable[[Story], None]] = {
         two_nights,
         not_alone,
         aborted,
+        many_batches,
+        mended_job,
+        refused_ticket,
+        submit_breaks,
+        loop_dies,
         orphan_while_held,
         orphan_beside_another,
         lost_upload,

@@ -9,7 +9,8 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer
@@ -26,6 +27,8 @@ RETRYABLE = frozenset({"expired", "overloaded_error", "api_error", "rate_limit_e
 """How a row may have ended that is asked again; the API bills none of these."""
 MAY_STAY_HELD = frozenset({HoldCode.SAME_ROWS})
 """Where a person has only to say no. All else that holds a run here can be mended, and is."""
+BEYOND = 1000.0
+"""Seconds between a POST and its batch's becoming visible that are more than any grace: the residual risk R1."""
 FAR = 40 * 3600.0
 """Seconds after which every batch has ended."""
 
@@ -39,6 +42,8 @@ class Verdict:
     paid_twice: int = 0
     lost: int = 0
     applied_twice: int = 0
+    residual: int = 0
+    """Rows that were paid for twice because their batch became visible after every grace."""
     held: int = 0
     problems: list[str] = field(default_factory=list)
 
@@ -48,7 +53,7 @@ def judge(story: Story) -> Verdict:
     found = Verdict()
     ledger = ledger_watch.read()
     rows = sent(story)
-    _judge_money(rows, found, sent_again=story.sent_again)
+    _judge_money(rows, found, _late(story))
     _judge_tickets(story, found)
     for run in ledger.runs.values():
         chunks = ledger.chunks.get(run.run_id, [])
@@ -99,17 +104,29 @@ def _outcome(result: Any) -> str:
     return str(result["error"]["error"]["type"] if result["type"] == "errored" else result["type"])
 
 
-def _judge_money(rows: Mapping[int, list[Sending]], found: Verdict, *, sent_again: bool) -> None:
+def _late(story: Story) -> set[str]:
+    """Return the batches that became visible only after every grace: what nobody without an idempotency key can know."""
+    batches = story.world.api.store.batches
+    posts = [post for post in story.world.api.audit.posts if post["batch_id"] is not None]
+    return {
+        post["batch_id"]
+        for post in posts
+        if batches[post["batch_id"]].created_at - datetime.fromisoformat(post["at"]).timestamp() > BEYOND
+    }
+
+
+def _judge_money(rows: Mapping[int, list[Sending]], found: Verdict, late: set[str]) -> None:
     for sendings in rows.values():
-        if sum(sending.outcome == "succeeded" for sending in sendings) > 1:
-            found.paid_twice += 1
-        if sent_again:
+        twice = sum(sending.outcome == "succeeded" for sending in sendings) > 1
+        if any(sending.batch.id in late for sending in sendings):
+            found.residual += twice
             continue
-        for before, after in zip(sendings, sendings[1:], strict=False):
+        found.paid_twice += twice
+        for before, after in pairwise(sendings):
             if before.outcome not in RETRYABLE:
                 found.problems.append(f"{after.custom_id} was sent again, and had ended {before.outcome}")
-            elif (ended := standing(before.batch, after.batch.created_at).ended_at) is None:
-                found.problems.append(f"{after.custom_id} was sent while {before.custom_id} was in flight: {ended}")
+            elif standing(before.batch, after.batch.created_at).ended_at is None:
+                found.problems.append(f"{after.custom_id} was sent while {before.custom_id} was in flight")
     if found.paid_twice:
         found.problems.append(f"{found.paid_twice} rows were paid for twice")
 
@@ -151,7 +168,7 @@ def _judge_rows(story: Story, runs: list[Run], rows: Mapping[int, list[Sending]]
     for run in runs:
         files = [f for f in story.files if any(ref.key == f.key for ref in run.inputs)]
         if run.state is RunState.DONE:
-            _judge_done(run, files, found)
+            _judge_done(run, files, found, full=story.full)
     for custom_id in succeeded:
         run_of = tokens.get(custom_id.split("-")[0])
         if run_of is None:
@@ -167,7 +184,7 @@ def _judge_rows(story: Story, runs: list[Run], rows: Mapping[int, list[Sending]]
             found.problems.append(f"{file.key} has no run")
 
 
-def _judge_done(run: Run, files: list[File], found: Verdict) -> None:
+def _judge_done(run: Run, files: list[File], found: Verdict, *, full: str) -> None:
     """Every row is in exactly one file, once; the report adds up; every answer is on its ticket, or a newer one is."""
     objects = cloud.objects(f"runs/{run.run_id}/")
     rows: Counter[str] = Counter()
@@ -188,10 +205,10 @@ def _judge_done(run: Run, files: list[File], found: Verdict) -> None:
     report = json.loads(objects[f"runs/{run.run_id}/report.json"])
     if not report["accounted"] or report["rows"] != sum(file.records for file in files):
         found.problems.append(f"{run.run_id}: the report does not add up")
-    found.problems += _tickets_of(run, objects)
+    found.problems += _tickets_of(run, objects, full)
 
 
-def _tickets_of(run: Run, objects: Mapping[str, bytes]) -> Iterator[str]:
+def _tickets_of(run: Run, objects: Mapping[str, bytes], full: str) -> Iterator[str]:
     tickets = {
         item["ticket_id"]["S"]: {name: _value(value) for name, value in item.items()}
         for item in cloud.items(cloud.TICKETS)
@@ -202,7 +219,16 @@ def _tickets_of(run: Run, objects: Mapping[str, bytes]) -> Iterator[str]:
             continue
         for line in map(json.loads, data.splitlines()):
             ticket = tickets.get(line["id"])
-            if ticket is None:
+            if line["id"] == full:
+                refused = [
+                    json.loads(each)["id"]
+                    for name, part in objects.items()
+                    if "/refused/" in name
+                    for each in part.splitlines()
+                ]
+                if refused != [full]:
+                    yield f"{run.run_id}: the table refused {full}, and {refused} are told"
+            elif ticket is None:
                 yield f"{run.run_id}: the answer of {line['id']} is on no ticket"
             elif ticket["nightshift_run"] == run.run_id:
                 if ticket["category"] != line["answer"]:

@@ -30,6 +30,12 @@ def _every_answer_lost(world: World) -> None:
     world.fault("create", "accept-then-close", times=3)
 
 
+def _lists_fail(world: World) -> None:
+    """A create is accepted and its answer lost, and when it is time to look for its batch the API is away for a while."""
+    world.fault("create", "accept-then-close", times=1)
+    world.fault("list", "status:500", after=1, times=3)
+
+
 def _withheld(world: World) -> None:
     """The API never shows one result of the first batch: nothing can be done about it, and it must be told."""
     world.withheld = True
@@ -55,11 +61,14 @@ WIRES: Mapping[str, Wire] = {
     "create: 429, spend limit": _faults(
         "create", "status:429", error_code="enforced_spend_limit_reached", times=1, after=1
     ),
+    "create: accepted, connection lost, and lists fail": _lists_fail,
     "create: 402": _faults("create", "status:402", times=1),
     "create: 401": _faults("create", "status:401", times=2),
     "create: 413": _faults("create", "html-413", times=1),
     "retrieve: 404 for a while": _faults("retrieve", "not-found", seconds=400),
     "retrieve: 500": _faults("retrieve", "status:500", times=3),
+    "list: 401": _faults("list", "status:401", times=2),
+    "list: 402": _faults("list", "status:402", times=1),
     "list: 529": _faults("list", "status:529", times=3),
     "results: cut at a line": _faults("results", "cut-line", times=2),
     "results: cut in a line": _faults("results", "cut-mid-line", times=2),
@@ -71,7 +80,8 @@ WIRES: Mapping[str, Wire] = {
     "results: a line without an id": _faults("results", "idless-error-line", times=1),
     "results: CRLF and blank lines": _faults("results", "crlf"),
     "results: 404": _faults("results", "not-found", seconds=3000),
-    "results: on another host": _faults("retrieve", "foreign-results-url", times=12),
+    "results: on another host, until mended": _faults("retrieve", "foreign-results-url"),
+    "results: an error in each stream, for ever": _faults("results", "idless-error-line"),
     "rows: refusals": _faults("rows", "refusal", rate=0.5),
     "rows: overloaded, then not": _faults("rows", "overloaded", rate=0.7, first_times=1),
     "rows: overloaded for ever": _faults("rows", "overloaded", rate=0.5),

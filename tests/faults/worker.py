@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from tests.faults.ablations import ABLATIONS, PAUSES, Ablation
 from tests.faults.campaign import Options, records, write
 from tests.faults.history import History, Plan, run
 from tests.faults.wires import WIRES
+from tests.faults.world import Upset
 
 SCRIPT_SEEDS = 10
 """Nights of the script for each fault."""
-MOST = 600
+MOST = 1000
 """Histories in which a missing guard must be noticed."""
 
 type Handlers = Mapping[str, Any]
@@ -31,6 +33,7 @@ def work(phase: str, share: int, options: Options) -> None:
     doers: Mapping[str, Callable[[Handlers, Options], Iterator[tuple[int, Callable[[], Any]]]]] = {
         "probes": _probes,
         "histories": _histories,
+        "rare": _rare,
         "ablations": _ablations,
         "baseline": _baseline,
     }
@@ -52,8 +55,25 @@ def _probes(handlers: Handlers, options: Options) -> Iterator[tuple[int, Callabl
 
 
 def _histories(handlers: Handlers, options: Options) -> Iterator[tuple[int, Callable[[], Any]]]:
-    for plan in plans.plans(passed(options), options.seed, options.histories):
+    seen = passed(options)
+    common = {boundary for each in seen.values() for boundary in each}
+    for plan in plans.plans(seen, options.seed, options.histories):
+        yield plan.number, lambda plan=plan: _record(run(plan, handlers, WIRES), common)
+
+
+def _rare(handlers: Handlers, options: Options) -> Iterator[tuple[int, Callable[[], Any]]]:
+    """Go once more to where only something that had gone wrong before had led, and do something to somebody there."""
+    if options.quick:
+        return
+    met = sorted(records(options.folder, "histories"), key=lambda record: record["number"])
+    found = [(_plan(record), [(site, edge) for site, edge in record["rare"]]) for record in met]
+    for plan in plans.rare(found, options.histories):
         yield plan.number, lambda plan=plan: _record(run(plan, handlers, WIRES))
+
+
+def _plan(record: Mapping[str, Any]) -> Plan:
+    upsets = tuple(Upset(**upset) for upset in record["upsets"])
+    return Plan(record["number"], record["scenario"], record["wire"], upsets, record["seed"])
 
 
 def _ablations(handlers: Handlers, options: Options) -> Iterator[tuple[int, Callable[[], Any]]]:
@@ -70,7 +90,8 @@ def _without(ablation: Ablation, handlers: Handlers, options: Options) -> Any:
         for plan in plans.for_ablation(ablation, seen, options.seed):
             tried += 1
             history = run(plan, handlers, WIRES)
-            shown = next((problem for problem in history.problems if re.search(ablation.symptom, problem)), None)
+            told = [*history.problems, *["residual"] * (history.residual > 0)]
+            shown = next((problem for problem in told if re.search(ablation.symptom, problem)), None)
             if shown is not None or tried == MOST:
                 return {"name": ablation.name, "tried": tried, "shown": shown}
     return {"name": ablation.name, "tried": tried, "shown": None}
@@ -105,17 +126,21 @@ def passed(options: Options) -> Passed:
     }
 
 
-def _record(history: History) -> Any:
+def _record(history: History, common: AbstractSet[tuple[str, str]] | None = None) -> Any:
+    """Return what is kept of a history; with what is `common`, also the boundaries that it passed beside those."""
     plan = history.plan
     return {
+        "seed": plan.seed,
+        "upsets": [asdict(upset) for upset in plan.upsets],
+        "rare": [boundary for boundary in history.passed if boundary not in common] if common is not None else [],
         "scenario": plan.scenario,
         "wire": plan.wire,
-        "upset": asdict(plan.upsets[0]) if plan.upsets else None,
         "hit": history.upset,
         "killed": history.killed,
         "paid_twice": history.paid_twice,
         "lost": history.lost,
         "applied_twice": history.applied_twice,
+        "residual": history.residual,
         "held": history.held,
         "problems": history.problems,
         "seconds": round(history.seconds, 1),

@@ -101,6 +101,8 @@ class World:
         self.dead_letters: list[Any] = []
         self.lost_events = 0.0
         """The share of the machine's failure events that never arrive."""
+        self.broken: set[str] = set()
+        """Functions that fail whatever they are asked, until a person mends them."""
         self.withheld = False
         """The API keeps a result back for ever."""
         self.over = False
@@ -117,6 +119,8 @@ class World:
         self.api = Desk(clock, self._folder / "batches", chosen, seed)
         self.api._worker = wire.AtOnce()  # type: ignore[assignment]
         self._app = batches_app.build(self.api)
+        self._rough = {upset.site for upset in self._upsets.values() if upset.kind in {"lose", "refuse"}}
+        Current.plainly = self._plainly
         Current.now, Current.sleep = self.now, self.fibers.sleep
         Current.send, Current.during, Current.app = self._send, self._during, lambda: self._app
 
@@ -152,7 +156,7 @@ class World:
     def start(self, function: str, event: Any) -> tuple[Invocation, Fiber]:
         """Invoke a function, and do not wait for it."""
         invocation = Invocation(function, self.now() + TIMEOUTS[function])
-        work = partial(self._live, invocation, lambda: self.handlers[function](event, invocation))
+        work = partial(self._live, invocation, lambda: self._handle(function, event, invocation))
         fiber = self.fibers.spawn(function, work, owner=invocation, after=self.rng.uniform(0.05, 0.4))
         self._living = [other for other in self._living if not other.done] + [fiber]
         return invocation, fiber
@@ -161,6 +165,11 @@ class World:
         """Have a person do something at a terminal, which may die under them."""
         invocation = Invocation("Terminal", self.now() + 3600)
         return self.fibers.spawn("Terminal", partial(self._live, invocation, what), owner=invocation)
+
+    def _handle(self, function: str, event: Any, invocation: Invocation) -> Any:
+        if function in self.broken:
+            raise RuntimeError("broken on purpose")
+        return self.handlers[function](event, invocation)
 
     def _live(self, invocation: Invocation, work: Callable[[], Any]) -> Any:
         try:
@@ -265,6 +274,13 @@ class World:
         if operation == "results":
             self._streaming = site
         return answer
+
+    def _plainly(self, service: str, operation: str, request: Any) -> bool:
+        """Tell whether AWS answers this call, and its answer arrives."""
+        invocation = self.fibers.current.owner if self.fibers.current is not None else None
+        if not isinstance(invocation, Invocation):
+            return True
+        return str(SITES.of_caller(_port(service, operation, request))) not in self._rough
 
     def _during(self) -> None:
         invocation = self.fibers.current.owner if self.fibers.current is not None else None
