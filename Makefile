@@ -11,7 +11,9 @@ override JOB := $(value JOB)
 override INPUT := $(value INPUT)
 override OUT := $(value OUT)
 override FAULTS := $(value FAULTS)
-export JOB INPUT OUT FAULTS
+override SEED := $(value SEED)
+override HISTORIES := $(value HISTORIES)
+export JOB INPUT OUT FAULTS SEED HISTORIES
 ARCHITECTURE ?= arm64
 BUILD_DIR ?= .aws-sam/build
 
@@ -66,7 +68,7 @@ local: .venvs/product/.made .venvs/desk/.made .venvs/runtime/.made ## Keep the l
 ## ---------------------------------------------------------------- test
 
 .PHONY: test
-test: test-unit test-dynamodb test-contract test-desk test-batches-api test-integration ## Run all tests
+test: test-unit test-dynamodb test-contract test-desk test-batches-api test-faults test-integration ## Run all tests
 
 .PHONY: test-unit
 test-unit: .venvs/product/.made .venvs/desk/.made # the core with fakes, the adapters with a local AWS
@@ -92,6 +94,14 @@ test-desk: .venvs/desk/.made .venvs/runtime/.made # the local cloud itself
 test-integration: .venvs/product/.made .venvs/desk/.made .venvs/runtime/.made .venvs/sam/.made # upload to tickets
 	@$(PRODUCT) -m pytest $(PYTEST_OPTIONS) -n 2 tests/integration
 
+.PHONY: test-faults
+test-faults: .venvs/faults/.made # the quick crash campaign; `make faults` is the full one
+	@$(FAULTS_PYTHON) -m pytest $(PYTEST_OPTIONS) tests/faults
+
+.PHONY: faults
+faults: .venvs/faults/.made ## Attack the promise for an hour: SEED=, HISTORIES= are optional; goes on where it stopped
+	@$(FAULTS_PYTHON) -m tests.faults.campaign --seed "$${SEED:-1}" $${HISTORIES:+--histories "$$HISTORIES"}
+
 .PHONY: test-long
 test-long: .venvs/product/.made .venvs/desk/.made .venvs/runtime/.made ## Run the nights of 1,600 turns and of 100,000 rows, and every FAULTS=
 	@$(PRODUCT) -m pytest $(PYTEST_OPTIONS) tests/long
@@ -110,9 +120,10 @@ lint: .venvs/product/.made
 	@.venvs/product/bin/ruff check .
 
 .PHONY: types
-types: .venvs/product/.made .venvs/desk/.made
+types: .venvs/product/.made .venvs/desk/.made .venvs/faults/.made
 	@$(PRODUCT) -m mypy layers/nightshift functions cli tests/conftest.py tests/unit tests/contract tests/batches_api tests/integration tests/long
 	@$(DESK) -m mypy local checks tests/desk tests/moto_server.py
+	@$(FAULTS_PYTHON) -m mypy tests/faults
 
 .PHONY: requirements-check
 requirements-check: .venvs/uv/.made
@@ -151,10 +162,11 @@ clean: ## Remove everything that make made
 
 ## ---------------------------------------------------------------- virtual environments
 # Four, because their versions disagree (docs/decisions/0001): the product as deployed, the desk's tools, the bare
-# Lambda runtime, the SAM CLI. Each is made again when its requirements change. The fifth holds uv, and a pip for SAM.
+# Lambda runtime, the SAM CLI. A fifth has the product and moto in one process, for the crash campaign. Each is made
+# again when its requirements change. The sixth holds uv, and a pip for SAM.
 
 .PHONY: venvs
-venvs: .venvs/product/.made .venvs/desk/.made .venvs/runtime/.made .venvs/sam/.made ## Make all virtual environments
+venvs: .venvs/product/.made .venvs/desk/.made .venvs/runtime/.made .venvs/faults/.made .venvs/sam/.made ## Make all virtual environments
 
 .venvs/uv/.made: requirements/uv.txt tools/find-python
 	@python=$$(tools/find-python) && echo "making .venvs/uv with $$python" \

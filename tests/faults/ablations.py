@@ -155,7 +155,7 @@ def _no_ticket_condition(stack: ExitStack) -> None:
     make = tickets.DynamoTickets._item
 
     def item(self: Any, key: str, update: Any) -> Any:
-        made = make(self, key, update)
+        made: Any = make(self, key, update)
         made["Update"].pop("ConditionExpression")
         made["Update"]["ExpressionAttributeNames"].pop("#order")
         # Still written last in the expression, so that the harness sees which order it was.

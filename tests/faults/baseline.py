@@ -38,16 +38,18 @@ def script(maximum: int | None) -> Callable[[Any, Any], Any]:
     """Return the script as a handler; `maximum` is the SDK's max_retries, None its default of 2."""
 
     def handler(event: Any, _context: Any) -> None:
-        retries = {} if maximum is None else {"max_retries": maximum}
         client = anthropic.Anthropic(
-            api_key=cloud.GOOD_KEY, base_url=cloud.API, http_client=anthropic.DefaultHttpxClient(), **retries
+            api_key=cloud.GOOD_KEY,
+            base_url=cloud.API,
+            http_client=anthropic.DefaultHttpxClient(),
+            max_retries=anthropic.DEFAULT_MAX_RETRIES if maximum is None else maximum,
         )
         s3: Any = cloud.called("s3")
         if event == "poll":
             _poll(client, s3)
             return
         rows = [json.loads(line) for line in s3.get_object(Bucket=cloud.INPUTS, Key="rows")["Body"].read().splitlines()]
-        batch = client.messages.batches.create(requests=[_request(row) for row in rows])  # type: ignore[arg-type]
+        batch = client.messages.batches.create(requests=[_request(row) for row in rows])
         s3.put_object(Bucket=cloud.OUTPUTS, Key="batch-id", Body=batch.id.encode())
 
     return handler
@@ -65,7 +67,7 @@ def _poll(client: anthropic.Anthropic, s3: Any) -> None:
     s3.put_object(Bucket=cloud.OUTPUTS, Key="answers", Body=json.dumps(answers).encode())
 
 
-def _request(row: Mapping[str, str]) -> dict[str, Any]:
+def _request(row: Mapping[str, str]) -> Any:
     format_ = {"type": "json_schema", "schema": _SCHEMA}
     params = {
         "model": "claude-haiku-5-5",

@@ -2,9 +2,9 @@
 
     python -m tests.faults.campaign [--seed 1] [--histories 20000] [--jobs 2] [--quick] [--out DIR]
 
-Prints a table, and as its last line `histories=N boundaries=H/T paid_twice=0 lost=0 applied_twice=0 ablations=F/A`. Exit
-status 0 only when nothing was paid twice, lost or applied twice, every run came to its end, and every missing guard was
-noticed. What was done lies in DIR, and is not done again as long as the code is the same: it may be stopped at any time.
+Prints a table; its last line is `histories=N boundaries=H/T paid_twice=0 lost=0 applied_twice=0 ablations=F/A`. Exit
+status 0 only when nothing was paid twice, lost or applied twice, every run came to its end, and every missing guard
+was noticed. What was done lies in DIR, and is not done again as long as the code is the same: it may be stopped.
 """
 
 import argparse

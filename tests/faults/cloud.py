@@ -1,5 +1,6 @@
-"""AWS in this process, as template.yaml makes it, and the handlers that it invokes. Made once, emptied for each history."""
+"""AWS in this process, as template.yaml makes it, and the handlers it invokes: made once, emptied for each history."""
 
+import copy
 import gc
 import importlib.util
 import logging
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
@@ -48,11 +50,11 @@ os.environ.update(
 # ruff: noqa: E402 - what follows reads the environment when it is imported
 import boto3
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf import cloudwatch
-from aws_lambda_powertools.utilities.parameters.base import DEFAULT_PROVIDERS
+from aws_lambda_powertools.utilities.parameters import base as parameters
 from botocore.useragent import UserAgentString
 from moto import backends, mock_aws
-from moto.core import DEFAULT_ACCOUNT_ID, responses
-from moto.dynamodb.models import dynamodb_backends
+from moto.core import responses
+from moto.dynamodb.models import dynamodb_backends, table
 from moto.moto_api._internal import mock_random
 from moto.s3 import models as s3_models
 from moto.stepfunctions.models import stepfunctions_backends
@@ -63,11 +65,9 @@ from nightshift import applying
 from nightshift.adapters import multipart, tickets
 from tests.faults import wire
 
-SMALL_BLOCK = 2
-"""Lines of a block of an archive, so that a batch of a few rows has several, and checkpoints between them."""
-
 type Handler = Callable[[Any, Any], Any]
 
+PART, LINES = multipart.PART, applying.LINES
 SMALL_PART = 600
 """Bytes of a part of an upload here, so that plans of a few rows have several. S3 itself wants 5 MiB."""
 
@@ -92,6 +92,22 @@ def _sleep(seconds: float) -> None:
     Current.sleep(seconds)
 
 
+def _send(service: str, operation: str, request: Any, do: Callable[[], Any]) -> Any:
+    return Current.send(service, operation, request, do)
+
+
+def _plainly(service: str, operation: str, request: Any) -> bool:
+    return Current.plainly(service, operation, request)
+
+
+def _app() -> Any:
+    return Current.app()
+
+
+def _during() -> None:
+    Current.during()
+
+
 _aws = mock_aws()
 
 
@@ -101,17 +117,18 @@ def start() -> Mapping[str, Handler]:
     transactions.install()
     _aws.start()
     _hurry()
-    wire.install_aws(lambda *call: Current.send(*call), lambda *call: Current.plainly(*call))
-    Current.api = wire.install_api(lambda *call: Current.send(*call), lambda: Current.app(), lambda: Current.during())
-    nightshift.clock.now = _now
-    tickets.ThreadPoolExecutor = wire.AtOnce  # type: ignore[misc,assignment]
-    tickets.sleep = _sleep  # type: ignore[attr-defined]
-    time.sleep = _sleep
-    s3_models.utcnow = lambda: _now().replace(tzinfo=None)  # type: ignore[attr-defined]
-    s3_models.S3_UPLOAD_PART_MIN_SIZE = 1
-    multipart.PART = SMALL_PART
-    applying.LINES = SMALL_BLOCK
-    cloudwatch.print = lambda *_, **__: None  # type: ignore[attr-defined] # metrics are lines on stdout
+    wire.install_aws(_send, _plainly)
+    Current.api = wire.install_api(_send, _app, _during)
+    for module, name, value in (
+        (nightshift.clock, "now", _now),
+        (tickets, "ThreadPoolExecutor", wire.AtOnce),
+        (tickets, "sleep", _sleep),
+        (time, "sleep", _sleep),
+        (s3_models, "utcnow", lambda: _now().replace(tzinfo=None)),
+        (s3_models, "S3_UPLOAD_PART_MIN_SIZE", 1),
+        (cloudwatch, "print", lambda *_, **__: None),  # metrics are lines on stdout
+    ):
+        setattr(module, name, value)
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     gc.freeze()
@@ -119,12 +136,30 @@ def start() -> Mapping[str, Handler]:
     return {f"{path.parent.name.title()}Function": _handler(path) for path in sorted(ROOT.glob("functions/*/app.py"))}
 
 
+def cut_small(*, parts: bool, blocks: bool) -> None:
+    """Have uploads of a few hundred bytes in parts, and archives of a few lines in blocks, or not."""
+    for module, name, value in (
+        (multipart, "PART", SMALL_PART if parts else PART),
+        (applying, "LINES", 2 if blocks else LINES),
+    ):
+        setattr(module, name, value)
+
+
 def _hurry() -> None:
     """Spare moto what it works out anew for each request: half of a history's time."""
     services = list(backends.list_of_moto_modules())
-    backends.list_of_moto_modules = lambda: iter(services)  # it lists its own directory otherwise
-    responses.method_names_from_class = cache(responses.method_names_from_class)
-    UserAgentString.to_string = lambda _self: "faults"  # type: ignore[method-assign]
+    names: Any = responses
+    for owner, name, value in (
+        (backends, "list_of_moto_modules", lambda: iter(services)),  # it lists its own directory otherwise
+        (responses, "method_names_from_class", cache(names.method_names_from_class)),
+        (UserAgentString, "to_string", lambda _self: "faults"),
+        (
+            table,
+            "copy",
+            SimpleNamespace(copy=copy.copy, deepcopy=lambda value: value),
+        ),  # what a query found is read, and not changed
+    ):
+        setattr(owner, name, value)
 
 
 def _handler(path: Path) -> Handler:
@@ -143,7 +178,8 @@ def empty(seed: str) -> None:
     _aws.reset()
     random.seed(seed)
     mock_random.seed(seed)
-    for provider in DEFAULT_PROVIDERS.values():
+    values: Any = parameters
+    for provider in values.DEFAULT_PROVIDERS.values():
         provider.clear_cache()
     dynamodb: Any = client("dynamodb")
     for name, keys, index in ((RUNS, ("pk", "sk"), ("kind", "created")), (TICKETS, ("ticket_id",), ())):
@@ -198,7 +234,7 @@ def put_key(key: str) -> None:
 
 def items(table: str) -> list[dict[str, Any]]:
     """Return a table's items, in DynamoDB's typed form, past every API: to judge, not to work."""
-    rows: Any = dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION].tables[table].items
+    rows: Any = dynamodb_backends[ACCOUNT][REGION].tables[table].items
     if table == TICKETS:
         return [row.to_json()["Attributes"] for row in rows.values()]
     return [row.to_json()["Attributes"] for by_range in rows.values() for row in by_range.values()]
@@ -206,11 +242,11 @@ def items(table: str) -> list[dict[str, Any]]:
 
 def executions() -> list[Any]:
     """Return moto's records of the machine's executions."""
-    machines = stepfunctions_backends[DEFAULT_ACCOUNT_ID][REGION].state_machines
+    machines = stepfunctions_backends[ACCOUNT][REGION].state_machines
     return list(machines[0].executions)
 
 
 def objects(prefix: str) -> dict[str, bytes]:
     """Return the current objects of the output bucket below a prefix."""
-    bucket = s3_models.s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets[OUTPUTS]
+    bucket = s3_models.s3_backends[ACCOUNT]["aws"].buckets[OUTPUTS]
     return {key: bucket.keys[key].value for key in bucket.keys if key.startswith(prefix)}

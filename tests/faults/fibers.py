@@ -116,17 +116,21 @@ class Fibers:
             self._current = fiber
             fiber.let.switch()
             self._current = None
-            if isinstance(fiber.error, self.fatal):
-                raise fiber.error
-            if fiber.done:
-                self._wake(fiber)
+            self._settle(fiber)
 
     def close(self) -> None:
-        """End every fiber that is still in the middle of something, here and now rather than whenever memory is freed."""
+        """End every fiber that is still at something, here and now rather than whenever memory is freed."""
         for fiber in list(self._unfinished.values()):
             fiber.let.throw(GreenletExit)
         self._unfinished.clear()
         self._queue.clear()
+
+    def _settle(self, fiber: Fiber) -> None:
+        """Look at how a fiber came back."""
+        if fiber.error is not None and isinstance(fiber.error, self.fatal):
+            raise fiber.error
+        if fiber.done:
+            self._wake(fiber)
 
     def _wake(self, fiber: Fiber) -> None:
         self._unfinished.pop(id(fiber), None)

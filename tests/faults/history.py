@@ -3,16 +3,17 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from nightshift.model import RunState
+from nightshift.model import RunId, RunState
 from tests.faults import cloud, ledger_watch, verdict
 from tests.faults.fibers import EndlessError
 from tests.faults.scenarios import SCENARIOS, Story, control
 from tests.faults.world import START, Invocation, Upset, World
 
-TICK, LATER, TICK_LATER = 1200.0, 3 * 3600.0, 7200.0
-"""Seconds between two audits; after so many seconds fewer, which only makes it harder: they are most of a long history."""
+TICK, LATER, TICK_LATER = 1800.0, 3 * 3600.0, 7200.0
+"""Seconds between two audits; later on longer, which only makes it harder: a long history is mostly audits."""
 LOOK = 240.0
 """Seconds between two looks at whether all is over."""
 HORIZON = 3 * 86400.0
@@ -129,8 +130,12 @@ class Director:
         world.api.faults.faults = [fault for fault in world.api.faults.faults if fault.kind != "foreign-results-url"]
         self.story.mend()
         for run in held:
-            fiber = world.person(lambda run_id=run.run_id: control().resume(run_id))
+            fiber = world.person(partial(_resume, run.run_id))
             world.fibers.join(fiber)
+
+
+def _resume(run_id: RunId) -> None:
+    control().resume(run_id)
 
 
 def _judge(history: History, story: Story, director: Director) -> None:

@@ -74,7 +74,7 @@ class LedgerWatch:
         return list(self._items(datetime.fromtimestamp(now, UTC)))
 
     def _items(self, now: datetime) -> Iterator[str]:
-        items = {
+        items: dict[tuple[str, str], Item] = {
             (item["pk"]["S"], item["sk"]["S"]): item
             for item in cloud.items(cloud.RUNS)
             if item["pk"]["S"].startswith("RUN#")
@@ -122,8 +122,8 @@ class LedgerWatch:
 def _wrong(before: Chunk | None, after: Chunk | None, now: datetime) -> Iterator[str]:
     """Return what is wrong with a change of a chunk."""
     yield from (f"{violation.code} {violation.what}" for violation in invariants.of_change(before, after))
-    taken = before is not None and after is not None and before.worker and after.worker != before.worker
-    if taken and after.worker is not None and before.worker.until > now:
+    had, has = before and before.worker, after and after.worker
+    if after is not None and had and has and has != had and had.until > now:
         yield f"{after.run_id} {after.id} was taken from a worker that lives"
 
 

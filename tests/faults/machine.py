@@ -42,7 +42,7 @@ class Surroundings(Protocol):
         """Let time pass."""
         ...
 
-    def together(self, works: list[Callable[[], None]]) -> None:
+    def together(self, works: list[Callable[[], object]]) -> None:
         """Do all of these side by side, and wait for all."""
         ...
 
@@ -95,9 +95,9 @@ class Execution:
         assert state["ResultPath"] is None
         assert "Catch" not in state
 
-        def one(value: Json) -> Callable[[], None]:
+        def one(value: Json) -> Callable[[], object]:
             entry = _filled(state["ItemSelector"], data, self._context(value))
-            return lambda: self._walk(state["ItemProcessor"], entry) and None
+            return lambda: self._walk(state["ItemProcessor"], entry)
 
         self._world.together([one(value) for value in _path(state["ItemsPath"], data, {})])
 

@@ -37,8 +37,8 @@ PAIRS: Sequence[tuple[str, str]] = (
     ("missed_night", "create: accepted, visible minutes later"),
     ("lost_upload", "create: accepted, connection lost"),
 )
-"""Scenario and wire fault: every wire fault with the plainest scenario, every scenario with none, and the pairs in which
-one can make the other worse."""
+"""Scenario and wire fault: every wire fault with the plainest scenario, every scenario with none, and the pairs in
+which one can make the other worse."""
 
 QUICK_PAIRS = (
     ("upload", "none"),

@@ -7,6 +7,7 @@ own record tells rows apart.
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from nightshift.adapters.dynamodb import DynamoLedger
@@ -100,7 +101,7 @@ class Story:
             self.world.deliver("SubmitFunction", file.event)
         return file
 
-    def later(self, seconds: float, what: Callable[[], None]) -> None:
+    def later(self, seconds: float, what: Callable[[], object]) -> None:
         """Have something happen in so many seconds."""
         self.pending += 1
 
@@ -124,15 +125,15 @@ class Story:
 
     def again(self, file: File, seconds: float) -> None:
         """Deliver a file's event a second time."""
-        self.later(seconds, lambda: self.world.deliver("SubmitFunction", file.event) and None)
+        self.later(seconds, lambda: self.world.deliver("SubmitFunction", file.event))
 
     def night(self, seconds: float, *, heard: bool = True, at: str = "2026-11-22T02:00:00Z") -> None:
         """Have the schedule fire; or be lost on the way to submit, when the audit alone hears of it."""
         event = {"source": "nightshift.schedule", "scheduled_time": at}
         if heard:
-            self.later(seconds, lambda: self.world.deliver("SubmitFunction", event) and None)
+            self.later(seconds, lambda: self.world.deliver("SubmitFunction", event))
         if "AuditFunction" in self.world.handlers:
-            self.later(seconds, lambda: self.world.deliver("AuditFunction", event) and None)
+            self.later(seconds, lambda: self.world.deliver("AuditFunction", event))
 
     def by_hand(self, what: Callable[[Control, RunId], Any], seconds: float) -> None:
         """Have a person do something to every open run, and once more where the terminal died under them."""
@@ -140,7 +141,7 @@ class Story:
         def work() -> None:
             for run in list(ledger_watch.read().runs.values()):
                 for _ in range(2):
-                    fiber = self.world.person(lambda run_id=run.run_id: what(control(), run_id))
+                    fiber = self.world.person(partial(_do, what, run.run_id))
                     self.world.fibers.join(fiber)
                     if fiber.error is None:
                         break
@@ -161,8 +162,12 @@ class Story:
         self.later(seconds, make)
 
 
+def _do(what: Callable[[Control, RunId], object], run_id: RunId) -> None:
+    what(control(), run_id)
+
+
 def control() -> Control:
-    """Return what the command line uses, with a person's credentials: as cli/nightshift_cli/stack.py puts it together."""
+    """Return what the command line uses, put together as cli/nightshift_cli/stack.py does."""
     # Its clients are made as the functions' are, so that its calls are boundaries.
     from nightshift import clock, wiring  # noqa: PLC0415 - after the seams are in
 
@@ -190,8 +195,8 @@ def _created(key: str, version: str, size: int) -> dict[str, Any]:
 
 
 def upload(story: Story) -> None:
-    """One file, two batches; now and then its event comes twice."""
-    story.job()
+    """One file, one batch or two; now and then its event comes twice."""
+    story.job(chunk=story.world.rng.choice([3, 5]))
     file = story.upload("a")
     if story.world.rng.random() < 0.5:
         story.again(file, story.world.rng.uniform(0, 400))
@@ -287,9 +292,7 @@ def aborted(story: Story) -> None:
     story.upload("a", rows=6)
     story.world.lost_events = 0.5
     for _ in range(2):
-        story.later(
-            story.world.rng.uniform(2, 900), lambda: [story.world.stop_execution(n) for n in story.world.loops] and None
-        )
+        story.later(story.world.rng.uniform(2, 900), story.world.stop_all)
 
 
 def many_batches(story: Story) -> None:
@@ -323,7 +326,7 @@ def submit_breaks(story: Story) -> None:
 
 
 def loop_dies(story: Story) -> None:
-    """Every execution is stopped soon after it began, for hours: the run is held in the end, and goes on when resumed."""
+    """Every execution is stopped soon after it began, for hours: the run is held, and goes on when resumed."""
     story.job()
     story.upload("a")
     story.world.lost_events = 0.3
@@ -331,8 +334,7 @@ def loop_dies(story: Story) -> None:
     def stop() -> None:
         for _ in range(60):
             story.world.sleep(100)
-            for name in story.world.loops:
-                story.world.stop_execution(name)
+            story.world.stop_all()
 
     story.later(2, stop)
 
@@ -347,7 +349,7 @@ def orphan_while_held(story: Story) -> None:
 
 
 def orphan_beside_another(story: Story) -> None:
-    """A batch becomes visible an hour late, when its rows are sent again and not begun: it is used, the other canceled."""
+    """A batch becomes visible an hour late, its rows sent again and not begun: it is used, and the other canceled."""
     story.job(chunk=5)
     story.world.fault("create", "accept-late", seconds=3600, times=1)
     story.world.fault("create", "all-expired", times=1)

@@ -1,4 +1,4 @@
-"""What the campaign found, as a table: boundary groups, wire faults, the plain script beside them, and the last line."""
+"""What the campaign found, as a table: boundary groups, wire faults, the plain script beside them, the last line."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -73,7 +73,7 @@ class Table:
     held: int = 0
     killed: int = 0
     residual: int = 0
-    """Histories in which rows were paid twice because a batch became visible an hour late: not promised, but counted."""
+    """Histories that paid rows twice because a batch became visible an hour late: not promised, but counted."""
 
     def __post_init__(self) -> None:
         """Add everything up."""
@@ -146,13 +146,13 @@ class Table:
         yield ""
         yield from _table(HEAD, [("**all**", *self.total.cells())])
         yield ""
-        bound = 300 / max(1, self.total.histories)
-        yield f"With 0 of {self.total.histories:,}, the 95 % bound is {bound:.3f} % (3/n). Processes killed: {self.killed:,}."
+        count = self.total.histories
+        yield f"For 0 of {count:,} the 95 % bound is {300 / max(1, count):.3f} % (3/n). Processes killed: {self.killed:,}."
         late = [row for wire, row in self.scenarios.items() if wire.startswith("orphan")]
         yield ""
         yield (
-            f"Beyond the promise: in {sum(row.histories for row in late):,} of these, a batch became visible an hour after "
-            f"its create counted as lost; in {self.residual:,} of them its rows were paid for twice."
+            f"Beyond the promise: in {sum(row.histories for row in late):,} of these a batch became visible an hour "
+            f"late, when its create counted as lost; in {self.residual:,} of them its rows were paid for twice."
         )
         yield ""
         yield from _table(("guard removed", "noticed after"), [_ablation(record) for record in self.ablations])

@@ -86,7 +86,7 @@ class Sending:
 
 
 def sent(story: Story) -> Mapping[int, list[Sending]]:
-    """Return for each request (a digest of its params) where it was sent and how it ended, from the API's own record."""
+    """Return for each request (a digest of its params) where it was sent and how it ended, as the API has it."""
     found: dict[int, list[Sending]] = defaultdict(list)
     end = story.world.now() + FAR
     for batch in sorted(story.world.api.store.batches.values(), key=lambda b: b.index):
@@ -105,7 +105,7 @@ def _outcome(result: Any) -> str:
 
 
 def _late(story: Story) -> set[str]:
-    """Return the batches that became visible only after every grace: what nobody without an idempotency key can know."""
+    """Return the batches that became visible after every grace: without an idempotency key, nobody can know of them."""
     batches = story.world.api.store.batches
     posts = [post for post in story.world.api.audit.posts if post["batch_id"] is not None]
     return {

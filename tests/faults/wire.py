@@ -10,28 +10,28 @@ import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from functools import partialmethod
+from typing import Any, Self
 
 import anthropic
 import httpx2
 from botocore.awsrequest import AWSResponse
 from botocore.client import BaseClient
+from botocore.compat import HTTPHeaders
 from botocore.exceptions import ClientError
 from botocore.handlers import BUILTIN_HANDLERS
-from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.botocore_stubber import MockRawResponse
-from moto.core.exceptions import HTTPException, ServiceException
+from moto.core.exceptions import ServiceException
 from moto.core.models import botocore_stubber
 from moto.core.utils import camelcase_to_underscores
 from moto.dynamodb.responses import DynamoHandler
 from starlette.types import ASGIApp
+from werkzeug.exceptions import HTTPException
 
 PIECE = 150
 """Bytes of a results stream that come at once: about two lines in three blocks."""
 
-ITEMS = frozenset(
-    {"BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Query", "TransactWriteItems", "UpdateItem"}
-)
+ITEMS = frozenset({"BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Query", "TransactWriteItems", "UpdateItem"})
 """DynamoDB's operations on items."""
 
 type Send = Callable[[str, str, Any, Callable[[], Any]], Any]
@@ -65,7 +65,7 @@ class AtOnce:
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         pass
 
-    def __enter__(self) -> "AtOnce":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -90,7 +90,7 @@ def refusal(service: str, status: int, code: str) -> AWSResponse:
     else:
         body = json.dumps({"__type": code, "message": "on purpose"}).encode()
     raw: Any = MockRawResponse(body)
-    return AWSResponse("https://aws", status, {}, raw)
+    return AWSResponse("https://aws", status, HTTPHeaders(), raw)
 
 
 @dataclass(slots=True)
@@ -115,51 +115,67 @@ def install_aws(send: Send, plainly: Callable[[str, str, Any], bool]) -> None:
 
     Args:
         send: see Send.
-        plainly: tells of a call (service, operation, request) whether AWS answers it, and its answer arrives. Then what
-            is asked of DynamoDB's items need not become HTTP on the way to moto and back, which is most of what it costs.
-            What moto refuses always goes the long way, where errors are put into words.
+        plainly: tells of a call (service, operation, request) whether AWS answers it, and its answer arrives. Then
+            what is asked of DynamoDB's items need not become HTTP on the way to moto and back, which is most of its
+            cost. What moto refuses always goes the long way, where errors are put into words.
     """
-    ask = BaseClient._make_api_call
-    direct = [False]
+    clients: Any = BaseClient
+    aws = _Aws(send, plainly, clients._make_api_call)
+    clients._make_api_call = partialmethod(_through, aws)
+    BUILTIN_HANDLERS.remove(("before-send", botocore_stubber))
+    BUILTIN_HANDLERS.append(("before-send", aws.before_send))
 
-    def before_send(event_name: str, request: Any, **_: Any) -> Any:
+
+def _through(client: Any, aws: "_Aws", operation: str, arguments: Any) -> Any:
+    return aws.call(client, operation, arguments)
+
+
+class _Aws:
+    """Both ways to moto."""
+
+    def __init__(self, send: Send, plainly: Callable[[str, str, Any], bool], ask: Callable[..., Any]) -> None:
+        self._send = send
+        self._plainly = plainly
+        self._ask = ask
+        self._passed = False
+        """The call that is under way has passed `send` already."""
+
+    def before_send(self, event_name: str, request: Any, **_: Any) -> Any:
+        """Answer a request that is ready to go out."""
         service, operation = event_name.split(".")[1:3]
-        if direct[0]:
+        if self._passed:
             return botocore_stubber(event_name, request)
         answer = _dynamodb if service == "dynamodb" and operation in ITEMS else botocore_stubber
-        return send(service, operation, request, lambda: answer(event_name, request))
+        return self._send(service, operation, request, lambda: answer(event_name, request))
 
-    def long_way(client: Any, operation: str, arguments: Any) -> Answered:
-        direct[0] = True
-        try:
-            return Answered(200, ask(client, operation, arguments))
-        except ClientError as error:
-            return Answered(400, None, error)
-        finally:
-            direct[0] = False
-
-    def short_way(client: Any, operation: str, arguments: Any) -> Answered:
-        _handler.body = arguments
-        try:
-            return Answered(200, getattr(_handler, camelcase_to_underscores(operation))().result)
-        except (HTTPException, ServiceException):
-            return long_way(client, operation, arguments)
-
-    def make_api_call(client: Any, operation: str, arguments: Any) -> Any:
+    def call(self, client: Any, operation: str, arguments: Any) -> Any:
+        """Answer a call of a client's method."""
         service = client.meta.service_model.service_name
         if service != "dynamodb" or operation not in ITEMS:
-            return ask(client, operation, arguments)
+            return self._ask(client, operation, arguments)
         asked = Asked(json.dumps(arguments).encode())
-        if not plainly(service, operation, asked):
-            return ask(client, operation, arguments)
-        answer = send(service, operation, asked, lambda: short_way(client, operation, arguments))
+        if not self._plainly(service, operation, asked):
+            return self._ask(client, operation, arguments)
+        answer = self._send(service, operation, asked, lambda: self._short_way(client, operation, arguments))
         if answer.error is not None:
             raise answer.error
         return answer.parsed
 
-    BaseClient._make_api_call = make_api_call
-    BUILTIN_HANDLERS.remove(("before-send", botocore_stubber))
-    BUILTIN_HANDLERS.append(("before-send", before_send))
+    def _short_way(self, client: Any, operation: str, arguments: Any) -> Answered:
+        _handler.body = arguments
+        try:
+            return Answered(200, getattr(_handler, camelcase_to_underscores(operation))().result)
+        except (HTTPException, ServiceException):
+            return self._long_way(client, operation, arguments)
+
+    def _long_way(self, client: Any, operation: str, arguments: Any) -> Answered:
+        self._passed = True
+        try:
+            return Answered(200, self._ask(client, operation, arguments))
+        except ClientError as error:
+            return Answered(400, None, error)
+        finally:
+            self._passed = False
 
 
 def _dynamodb(event_name: str, request: Any) -> Any:
@@ -170,18 +186,18 @@ def _dynamodb(event_name: str, request: Any) -> Any:
     except (HTTPException, ServiceException):
         return botocore_stubber(event_name, request)
     body: Any = MockRawResponse(json.dumps(result.result))
-    return AWSResponse(request.url, 200, {"content-type": "application/x-amz-json-1.0"}, body)
+    return AWSResponse(request.url, 200, HTTPHeaders(), body)
 
 
 _handler = DynamoHandler()
-_handler.current_account, _handler.region = DEFAULT_ACCOUNT_ID, "us-east-1"
+_handler.current_account, _handler.region = "123456789012", "us-east-1"  # moto's own account
 
 
 def install_api(send: Send, app: Callable[[], ASGIApp], during: Callable[[], None]) -> "Transport":
     """Let every client of the SDK talk to `app` through `send`; `during` is told of each block of a stream."""
     transport = Transport(send, app, during)
     make = anthropic.DefaultHttpxClient
-    anthropic.DefaultHttpxClient = lambda **options: make(**options, transport=transport)  # type: ignore[misc,assignment]
+    anthropic.DefaultHttpxClient = lambda **options: make(**options, transport=transport)  # type: ignore[assignment]
     return transport
 
 

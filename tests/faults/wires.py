@@ -1,4 +1,4 @@
-"""Wire faults: what the API, the network and AWS do to a history, by name. Each as local/batches_api/faults.py has it."""
+"""Wire faults: what the API, the network and AWS do to a history, by name; as local/batches_api/faults.py has them."""
 
 from collections.abc import Callable, Mapping
 
@@ -31,7 +31,7 @@ def _every_answer_lost(world: World) -> None:
 
 
 def _lists_fail(world: World) -> None:
-    """A create is accepted and its answer lost, and when it is time to look for its batch the API is away for a while."""
+    """A create is accepted, its answer lost, and when it is time to look for its batch the API is away for a while."""
     world.fault("create", "accept-then-close", times=1)
     world.fault("list", "status:500", after=1, times=3)
 

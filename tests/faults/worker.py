@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +52,14 @@ def _mend(path: Path) -> None:
 
 def _probes(handlers: Handlers, options: Options) -> Iterator[tuple[int, Callable[[], Any]]]:
     for number, pair in enumerate(plans.QUICK_PAIRS if options.quick else plans.PAIRS):
-        yield number, lambda pair=pair: _record(run(Plan(0, *pair), handlers, WIRES))
+        yield number, partial(_one, Plan(0, *pair), handlers)
 
 
 def _histories(handlers: Handlers, options: Options) -> Iterator[tuple[int, Callable[[], Any]]]:
     seen = passed(options)
     common = {boundary for each in seen.values() for boundary in each}
     for plan in plans.plans(seen, options.seed, options.histories):
-        yield plan.number, lambda plan=plan: _record(run(plan, handlers, WIRES), common)
+        yield plan.number, partial(_one, plan, handlers, common)
 
 
 def _rare(handlers: Handlers, options: Options) -> Iterator[tuple[int, Callable[[], Any]]]:
@@ -68,7 +69,11 @@ def _rare(handlers: Handlers, options: Options) -> Iterator[tuple[int, Callable[
     met = sorted(records(options.folder, "histories"), key=lambda record: record["number"])
     found = [(_plan(record), [(site, edge) for site, edge in record["rare"]]) for record in met]
     for plan in plans.rare(found, options.histories):
-        yield plan.number, lambda plan=plan: _record(run(plan, handlers, WIRES))
+        yield plan.number, partial(_one, plan, handlers)
+
+
+def _one(plan: Plan, handlers: Handlers, common: AbstractSet[tuple[str, str]] | None = None) -> Any:
+    return _record(run(plan, handlers, WIRES), common)
 
 
 def _plan(record: Mapping[str, Any]) -> Plan:
@@ -79,7 +84,7 @@ def _plan(record: Mapping[str, Any]) -> Plan:
 def _ablations(handlers: Handlers, options: Options) -> Iterator[tuple[int, Callable[[], Any]]]:
     for number, ablation in enumerate(ABLATIONS):
         if not options.quick or ablation.kinds != PAUSES:
-            yield number, lambda ablation=ablation: _without(ablation, handlers, options)
+            yield number, partial(_without, ablation, handlers, options)
 
 
 def _without(ablation: Ablation, handlers: Handlers, options: Options) -> Any:
@@ -98,7 +103,7 @@ def _without(ablation: Ablation, handlers: Handlers, options: Options) -> Any:
 
 
 def _baseline(_handlers: Handlers, options: Options) -> Iterator[tuple[int, Callable[[], Any]]]:
-    nights = [("wire", name, None) for name in plans.SCRIPT_WIRES]
+    nights: list[tuple[str, str, tuple[str, str] | None]] = [("wire", name, None) for name in plans.SCRIPT_WIRES]
     nights += [("kill", f"{edge} {step}", (step, edge)) for step in baseline.STEPS for edge in ("before", "after")]
     seeds = 1 if options.quick else SCRIPT_SEEDS
     number = 0
@@ -107,15 +112,13 @@ def _baseline(_handlers: Handlers, options: Options) -> Iterator[tuple[int, Call
             for seed in range(seeds):
                 wire = WIRES[name] if kind == "wire" else WIRES["none"]
                 facts = {"kind": kind, "name": name, "max_retries": 2 if maximum is None else maximum}
-                text = f"{options.seed}/{seed}"
-
-                def night(
-                    wire: Any = wire, upset: Any = upset, maximum: Any = maximum, facts: Any = facts, text: str = text
-                ) -> Any:
-                    return {**facts, **asdict(baseline.run(wire, upset, maximum, text))}
-
-                yield number, night
+                night = partial(baseline.run, wire, upset, maximum, f"{options.seed}/{seed}")
+                yield number, partial(_night, facts, night)
                 number += 1
+
+
+def _night(facts: Mapping[str, Any], night: Callable[[], baseline.Outcome]) -> Any:
+    return {**facts, **asdict(night())}
 
 
 def passed(options: Options) -> Passed:

@@ -30,6 +30,9 @@ PORTS = {"sfn": "executions", "api": "api"}
 LATENCY = {"api": (0.05, 1.5)}
 """Seconds a call takes, from and to; AWS's are (0.005, 0.05)."""
 
+PARTS, BLOCKS = 0.15, 0.3
+"""The share of histories in which uploads have several parts, archives several blocks: they take longer."""
+
 SITES = Sites()
 
 
@@ -95,6 +98,7 @@ class World:
         """Begin with an empty AWS and an API that behaves."""
         cloud.empty(seed)
         self.rng = random.Random(seed)  # noqa: S311 - a schedule, not a secret
+        cloud.cut_small(parts=self.rng.random() < PARTS, blocks=self.rng.random() < BLOCKS)
         self.fibers = Fibers(START, fatal=(UnknownPlace,))
         self.seen = Seen()
         self.watch = ledger_watch.LedgerWatch()
@@ -187,7 +191,7 @@ class World:
             raise TaskFailedError("Lambda.Unknown" if killed else type(fiber.error).__name__)
         return fiber.value
 
-    def together(self, works: list[Callable[[], None]]) -> None:
+    def together(self, works: list[Callable[[], object]]) -> None:
         """See `machine.Surroundings`."""
         branches = [self.fibers.spawn("branch", work) for work in works]
         for branch in branches:
@@ -211,6 +215,11 @@ class World:
         fiber = self.fibers.spawn(f"deliver to {function}", tries, owner=NOBODY, after=after)
         self._living.append(fiber)
         return fiber
+
+    def stop_all(self) -> None:
+        """Abort every execution that runs."""
+        for name in self.loops:
+            self.stop_execution(name)
 
     def stop_execution(self, name: str) -> None:
         """Abort an execution; the functions that it has started go on."""
@@ -254,8 +263,8 @@ class World:
         if self._closed:
             raise Killed
         invocation = self.fibers.current.owner if self.fibers.current is not None else None
-        port = _port(service, operation, request) if isinstance(invocation, Invocation) else ""
-        if not port:
+        port = _port(service, operation, request)
+        if not port or not isinstance(invocation, Invocation):
             return do()
         self._alive(invocation)
         site = SITES.of_caller(port)
