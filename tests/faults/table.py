@@ -147,7 +147,8 @@ class Table:
         yield from _table(HEAD, [("**all**", *self.total.cells())])
         yield ""
         count = self.total.histories
-        yield f"For 0 of {count:,} the 95 % bound is {300 / max(1, count):.3f} % (3/n). Processes killed: {self.killed:,}."
+        bound = f"{300 / max(1, count):.3f} %"
+        yield f"For 0 of {count:,} histories the 95 % bound is {bound} (3/n). Processes killed: {self.killed:,}."
         late = [row for wire, row in self.scenarios.items() if wire.startswith("orphan")]
         yield ""
         yield (

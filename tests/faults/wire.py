@@ -7,10 +7,11 @@ local Message Batches API, behind the SDK's own transport, without a socket. Bot
 import asyncio
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partialmethod
+from io import BytesIO
 from typing import Any, Self
 
 import anthropic
@@ -20,11 +21,13 @@ from botocore.client import BaseClient
 from botocore.compat import HTTPHeaders
 from botocore.exceptions import ClientError
 from botocore.handlers import BUILTIN_HANDLERS
+from botocore.response import StreamingBody
 from moto.core.botocore_stubber import MockRawResponse
 from moto.core.exceptions import ServiceException
 from moto.core.models import botocore_stubber
 from moto.core.utils import camelcase_to_underscores
 from moto.dynamodb.responses import DynamoHandler
+from moto.s3.models import s3_backends
 from starlette.types import ASGIApp
 from werkzeug.exceptions import HTTPException
 
@@ -151,9 +154,12 @@ class _Aws:
     def call(self, client: Any, operation: str, arguments: Any) -> Any:
         """Answer a call of a client's method."""
         service = client.meta.service_model.service_name
-        if service != "dynamodb" or operation not in ITEMS:
+        if service == "dynamodb" and operation in ITEMS:
+            asked = Asked(json.dumps(arguments).encode())
+        elif service == "s3" and operation in OBJECTS:
+            asked = Asked(b"", f"https://s3/{arguments['Bucket']}/{arguments['Key']}")
+        else:
             return self._ask(client, operation, arguments)
-        asked = Asked(json.dumps(arguments).encode())
         if not self._plainly(service, operation, asked):
             return self._ask(client, operation, arguments)
         answer = self._send(service, operation, asked, lambda: self._short_way(client, operation, arguments))
@@ -162,10 +168,12 @@ class _Aws:
         return answer.parsed
 
     def _short_way(self, client: Any, operation: str, arguments: Any) -> Answered:
-        _handler.body = arguments
         try:
+            if operation in OBJECTS:
+                return Answered(200, OBJECTS[operation](**arguments))
+            _handler.body = arguments
             return Answered(200, getattr(_handler, camelcase_to_underscores(operation))().result)
-        except (HTTPException, ServiceException):
+        except (HTTPException, ServiceException, LookupError):
             return self._long_way(client, operation, arguments)
 
     def _long_way(self, client: Any, operation: str, arguments: Any) -> Answered:
@@ -188,6 +196,38 @@ def _dynamodb(event_name: str, request: Any) -> Any:
     body: Any = MockRawResponse(json.dumps(result.result))
     return AWSResponse(request.url, 200, HTTPHeaders(), body)
 
+
+def _get_object(*, Bucket: str, Key: str, VersionId: str | None = None, Range: str = "bytes=0-") -> Any:  # noqa: N803
+    """Read an object from moto's own S3.
+
+    Raises:
+        LookupError: it is not there: the long way says so in S3's words.
+    """
+    key = _s3().get_object(Bucket, Key, version_id=VersionId)
+    if key is None:
+        raise LookupError(Key)
+    body = key.value[int(Range.removeprefix("bytes=").removesuffix("-")) :]
+    stream = StreamingBody(BytesIO(body), len(body))
+    return {"Body": stream, "VersionId": str(key.version_id), "ContentLength": len(body)}
+
+
+def _put_object(*, Bucket: str, Key: str, Body: bytes, IfNoneMatch: str = "") -> Any:  # noqa: N803
+    """Write an object to moto's own S3.
+
+    Raises:
+        LookupError: one is there and must not be: the long way says so in S3's words.
+    """
+    if IfNoneMatch and _s3().get_object(Bucket, Key) is not None:
+        raise LookupError(Key)
+    return {"VersionId": str(_s3().put_object(Bucket, Key, bytes(Body)).version_id)}
+
+
+def _s3() -> Any:
+    return s3_backends[_handler.current_account]["aws"]
+
+
+OBJECTS: Mapping[str, Callable[..., Any]] = {"GetObject": _get_object, "PutObject": _put_object}
+"""S3's operations on small objects, and what moto does for them."""
 
 _handler = DynamoHandler()
 _handler.current_account, _handler.region = "123456789012", "us-east-1"  # moto's own account

@@ -42,6 +42,7 @@ def test_a_change_of_the_layer_reaches_what_is_constrained_by_it(edit: Edit) -> 
     assert [fault.split(":")[0] for fault in requirements.faults()] == [
         "layers/dependencies/requirements.txt",
         "requirements/product.txt",
+        "requirements/faults.txt",
     ]
 
 
@@ -60,5 +61,6 @@ def test_an_index_in_a_compiled_file_is_found(edit: Edit) -> None:
 
 def test_a_product_with_another_version_than_the_layer_is_found(edit: Edit) -> None:
     edit("requirements/product.txt", "jinja2==3", "jinja2==2")
-    (fault,) = requirements.faults()
+    stale, fault = requirements.faults()
+    assert stale.startswith("requirements/faults.txt: not compiled from requirements/faults.in as it is")
     assert fault.startswith("requirements/product.txt: jinja2 is 2.")
