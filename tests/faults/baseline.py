@@ -151,6 +151,9 @@ class ScriptWorld(World):
             self.seen.killed += 1
             self._kill(invocation)
 
+    def _plainly(self, _service: str, _operation: str, _request: Any) -> bool:
+        return True
+
     def _during(self) -> None:
         pass
 
