@@ -32,7 +32,7 @@ PORTS = {
 """What a port is called where it is used → the port; what is called like one and is none → nothing."""
 
 READS = frozenset(
-    [
+    {
         "alive",
         "batch",
         "batches",
@@ -46,13 +46,8 @@ READS = frozenset(
         "nights",
         "open",
         "pin",
-        "probe",
-        "results",
-        "run",
-        "runs",
-        "runs_since",
-        "unclaimed",
-    ]
+    }
+    | {"probe", "results", "run", "runs", "runs_since", "tag", "unclaimed"}
 )
 """Methods of ports that change nothing. A name that is neither here nor changes anything only makes the goal harder."""
 

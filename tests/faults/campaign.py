@@ -25,6 +25,8 @@ QUICK = 140
 """Histories of the quick campaign."""
 GOAL = 0.95
 """The share of boundaries at which somebody must have been hit, in the full campaign."""
+MORE = 3
+"""A worker's exit status when it has done its part and there is more: a new process remembers nothing."""
 EVERY = 20.0
 """Seconds between two lines about how far it is."""
 
@@ -48,8 +50,7 @@ def main() -> int:
         from tests.faults import worker  # noqa: PLC0415 - it puts seams into this process, which the parent does not want
 
         options = Options(arguments.seed, arguments.histories, arguments.jobs, arguments.quick, arguments.out)
-        worker.work(phase, int(share), options)
-        return 0
+        return MORE if worker.work(phase, int(share), options) else 0
     folder = arguments.out / f"{arguments.seed}-{'quick' if arguments.quick else 'full'}-{digest()}"
     folder.mkdir(parents=True, exist_ok=True)
     options = Options(arguments.seed, arguments.histories, arguments.jobs, arguments.quick, folder)
@@ -83,22 +84,24 @@ def _run(phase: str, options: Options, begin: float) -> None:
     """
     command = [sys.executable, "-m", "tests.faults.campaign", "--seed", options.seed, "--out", str(options.folder)]
     command += ["--histories", str(options.histories), "--jobs", str(options.jobs)] + ["--quick"] * options.quick
-    workers = [
-        subprocess.Popen([*command, "--worker", phase, str(share)], cwd=ROOT, stdin=subprocess.DEVNULL)
-        for share in range(options.jobs)
-    ]
+
+    def worker(share: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([*command, "--worker", phase, str(share)], cwd=ROOT, stdin=subprocess.DEVNULL)
+
+    workers = [worker(share) for share in range(options.jobs)]
     told = time.monotonic()
     try:
-        while any(worker.poll() is None for worker in workers):
+        while any(one.poll() in {None, MORE} for one in workers):
+            workers = [worker(share) if one.poll() == MORE else one for share, one in enumerate(workers)]
             time.sleep(0.2)
             if time.monotonic() - told > EVERY:
                 told = time.monotonic()
                 done = sum(1 for _ in records(options.folder, phase))
                 print(f"{told - begin:6.0f} s  {phase}: {done:,} done", file=sys.stderr, flush=True)
     finally:
-        for worker in workers:
-            worker.terminate()
-    if any(worker.wait() for worker in workers):
+        for one in workers:
+            one.terminate()
+    if any(one.wait() for one in workers):
         sys.exit(f"a worker of {phase} failed; its reason is above")
 
 

@@ -51,6 +51,7 @@ os.environ.update(
 import boto3
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf import cloudwatch
 from aws_lambda_powertools.utilities.parameters import base as parameters
+from botocore.retries.quota import RetryQuota
 from botocore.useragent import UserAgentString
 from moto import backends, mock_aws
 from moto.core import responses
@@ -153,11 +154,10 @@ def _hurry() -> None:
         (backends, "list_of_moto_modules", lambda: iter(services)),  # it lists its own directory otherwise
         (responses, "method_names_from_class", cache(names.method_names_from_class)),
         (UserAgentString, "to_string", lambda _self: "faults"),
-        (
-            table,
-            "copy",
-            SimpleNamespace(copy=copy.copy, deepcopy=lambda value: value),
-        ),  # what a query found is read, and not changed
+        # What a query found is read, and not changed.
+        (table, "copy", SimpleNamespace(copy=copy.copy, deepcopy=lambda value: value)),
+        # A history's processes are new: what earlier ones spent of botocore's retries is not theirs.
+        (RetryQuota, "acquire", lambda _self, _amount: True),
     ):
         setattr(owner, name, value)
 

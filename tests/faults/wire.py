@@ -211,13 +211,13 @@ def _get_object(*, Bucket: str, Key: str, VersionId: str | None = None, Range: s
     return {"Body": stream, "VersionId": str(key.version_id), "ContentLength": len(body)}
 
 
-def _put_object(*, Bucket: str, Key: str, Body: bytes, IfNoneMatch: str = "") -> Any:  # noqa: N803
+def _put_object(*, Bucket: str, Key: str, Body: bytes, IfNoneMatch: str = "", IfMatch: str = "") -> Any:  # noqa: N803
     """Write an object to moto's own S3.
 
     Raises:
-        LookupError: one is there and must not be: the long way says so in S3's words.
+        LookupError: one is there and must not be, or must be another: the long way says so in S3's words.
     """
-    if IfNoneMatch and _s3().get_object(Bucket, Key) is not None:
+    if IfMatch or (IfNoneMatch and _s3().get_object(Bucket, Key) is not None):
         raise LookupError(Key)
     return {"VersionId": str(_s3().put_object(Bucket, Key, bytes(Body)).version_id)}
 

@@ -1,7 +1,6 @@
 """A worker of the campaign: its share of the probes, the histories, the ablations or the script's nights."""
 
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict
@@ -18,6 +17,8 @@ from tests.faults.world import Upset
 
 SCRIPT_SEEDS = 10
 """Nights of the script for each fault."""
+A_LIFE = 500
+"""Pieces that a worker does before another takes its place: moto forgets nothing, and slows down."""
 MOST = 1000
 """Histories in which a missing guard must be noticed."""
 
@@ -25,8 +26,9 @@ type Handlers = Mapping[str, Any]
 type Passed = Mapping[tuple[str, str], list[tuple[str, str]]]
 
 
-def work(phase: str, share: int, options: Options) -> None:
-    """Do every `options.jobs`-th piece of a phase that is not done yet."""
+def work(phase: str, share: int, options: Options) -> bool:
+    """Do every `options.jobs`-th piece of a phase that is not done yet, up to `A_LIFE`. Tells whether there is more."""
+    pieces = 0
     handlers = cloud.start()
     path = options.folder / f"{phase}-{share}.jsonl"
     _mend(path)
@@ -41,7 +43,10 @@ def work(phase: str, share: int, options: Options) -> None:
     for number, do in doers[phase](handlers, options):
         if number % options.jobs == share and number not in done:
             write(path, {"number": number} | do())
-    sys.stdout.flush()
+            pieces += 1
+            if pieces == A_LIFE:
+                return True
+    return False
 
 
 def _mend(path: Path) -> None:

@@ -1,5 +1,6 @@
 """Buckets in memory, for the use cases. They keep the promises of `ports`, write-once included, and nothing else."""
 
+import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -76,6 +77,15 @@ class MemoryOutputs:
 
     def put(self, key: str, data: bytes) -> None:
         self.write(key, data)
+
+    def tag(self, key: str) -> str:
+        return hashlib.sha256(self.files[key]).hexdigest() if key in self.files else ""
+
+    def replace(self, key: str, data: bytes, tag: str) -> bool:
+        if self.tag(key) != tag:
+            return False
+        self.write(key, data)
+        return True
 
     @contextmanager
     def open(self, key: str, start: int = 0) -> Iterator[BinaryIO]:

@@ -113,7 +113,8 @@ class Planner:
 
     def _start(self, run: Run) -> _Work:
         """Pin the job, and take up what earlier invocations have planned."""
-        chunks = self.ledger.chunks(run.run_id)
+        # A planner that was frozen meanwhile may meet retries: their cursor is nowhere.
+        chunks = [chunk for chunk in self.ledger.chunks(run.run_id) if chunk.generation == 0]
         _, text = self.inputs.job(run.job.name, run.job.version_id)
         # A job that was accepted when its first chunk was planned stays accepted.
         today = None if chunks else self.clock().date()

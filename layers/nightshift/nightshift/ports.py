@@ -86,6 +86,14 @@ class Outputs(Protocol):
         """Write a small object, over whatever is there."""
         ...
 
+    def tag(self, key: str) -> str:
+        """Return what tells an object from its successors; empty where there is none."""
+        ...
+
+    def replace(self, key: str, data: bytes, tag: str) -> bool:
+        """Write a small object in place of the one that had this tag (empty: of none); False where that is gone."""
+        ...
+
     def open(self, key: str, start: int = 0) -> AbstractContextManager[BinaryIO]:
         """Open an object for reading, from byte `start`."""
         ...

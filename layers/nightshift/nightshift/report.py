@@ -49,8 +49,10 @@ class Reporter:
     def report(self, run_id: RunId) -> Report:
         """Write `runs/<run_id>/report.json` and return it.
 
-        A run in which nothing is left to do is done, if its rows add up. If they do not, it is held instead.
+        A run in which nothing is left to do is done, if its rows add up. If they do not, it is held instead. A reporter
+        that is overtaken leaves the other's report alone, which knows more: a late one must not stand for good.
         """
+        before = self.outputs.tag(run_files.report(run_id))
         run, chunks = self.ledger.run(run_id), self.ledger.chunks(run_id)
         total = _total(run, chunks)
         finished = _finished(run, chunks)
@@ -59,8 +61,9 @@ class Reporter:
             run = self.ledger.run(run_id)
         done = finished and run.hold is None
         report = self._report(run, chunks, total, state="done" if done else "held" if run.hold else "open")
-        self.outputs.put(run_files.report(run_id), msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
-        self.ledger.reported(run_id, fingerprint(run, chunks), done=done)
+        text = msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
+        if self.outputs.replace(run_files.report(run_id), text, before):
+            self.ledger.reported(run_id, fingerprint(run, chunks), done=done)
         return report
 
     def _report(self, run: Run, chunks: Sequence[Chunk], total: Tally, *, state: str) -> Report:

@@ -30,6 +30,7 @@ DELETES = 1000
 
 _GONE = frozenset({"NoSuchKey", "NoSuchVersion", "NotFound", "MethodNotAllowed", "404", "405"})
 """404; and 405, S3's answer where the version that is asked for is a delete marker."""
+_REPLACED = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"})
 _DENIED = frozenset({"AccessDenied", "Forbidden", "403"})
 _COLD = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 
@@ -121,6 +122,22 @@ class S3Outputs:
     def put(self, key: str, data: bytes) -> None:
         """See `ports.Outputs.put`."""
         self._client.put_object(Bucket=self._bucket, Key=key, Body=data)
+
+    def tag(self, key: str) -> str:
+        """See `ports.Outputs.tag`. By a list: of an object that is not there, a head tells only who may list it all."""
+        found = self._client.list_objects_v2(Bucket=self._bucket, Prefix=key, MaxKeys=1).get("Contents", [])
+        return next((item["ETag"] for item in found if item["Key"] == key), "")
+
+    def replace(self, key: str, data: bytes, tag: str) -> bool:
+        """See `ports.Outputs.replace`."""
+        condition: dict[str, Any] = {"IfMatch": tag} if tag else {"IfNoneMatch": "*"}
+        try:
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=data, **condition)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _REPLACED:
+                return False
+            raise
+        return True
 
     @contextmanager
     def open(self, key: str, start: int = 0) -> Generator[BinaryIO]:
