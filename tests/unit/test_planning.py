@@ -1,7 +1,7 @@
 """Planning over buckets in memory and the real ledger: what is sent, what is not, and what survives a kill."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -433,6 +433,21 @@ def test_retries_are_the_same_requests_under_new_names(desk: Desk) -> None:
     assert [json.loads(line)["custom_id"] for line in new] == names
     assert world.ledger.generation == 1
     assert world.ledger.planned["g1-000001"].rows == 3
+
+
+def test_a_planner_that_was_frozen_until_there_are_retries_lists_no_row_as_a_duplicate(desk: Desk) -> None:
+    run = desk.open(numbered(3))
+    frozen = desk.ledger.run(run.run_id)
+    desk.plan(run)
+    first = desk.chunks(run)[0]
+    desk.ledger.plan_chunk(replace(first, id=chunk_id(1, 1), cursor=(0, 0)))
+    desk.outputs.files[f"runs/{run.run_id}/plan/g1-000001.ids"] = desk.outputs.files[
+        f"runs/{run.run_id}/plan/g0-000001.ids"
+    ]
+
+    Planner(desk.ledger, desk.inputs, desk.outputs, desk.clock).plan(frozen, LATER)
+
+    assert list(desk.outputs.keys(f"runs/{run.run_id}/rejects/")) == []
 
 
 def test_a_generation_too_large_for_one_invocation_begins_when_the_last_of_them_has_planned_it(desk: Desk) -> None:

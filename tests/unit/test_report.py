@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -195,6 +196,24 @@ class TestHeld:
         with pytest.raises(Conflict):
             report(night)
         assert night.run().state is RunState.OPEN
+
+
+def test_a_reporter_that_is_overtaken_leaves_the_newer_report_alone(night: Night) -> None:
+    night.begin()
+    night.answer(1, *answered())
+    overtaken = []
+
+    def late() -> datetime:
+        if not overtaken:  # it has read the ledger, and is frozen: the others finish the run meanwhile
+            overtaken.append(night.collect())
+            report(night)
+        return night.clock()
+
+    Reporter(night.ledger, night.outputs, late).report(made.RUN)
+
+    written = json.loads(night.outputs.files[f"runs/{made.RUN}/report.json"])
+    assert (written["state"], written["accounted"]) == ("done", True)
+    assert night.run().state is RunState.DONE
 
 
 def test_reporting_twice_writes_the_same(night: Night) -> None:

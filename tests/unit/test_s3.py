@@ -224,6 +224,30 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multipart, "_CONFLICT_PAUSES", (0.0, 0.0))
 
 
+class TestReplacing:
+    def test_an_object_is_replaced_only_while_it_is_the_one_that_was_seen(self, outputs: S3Outputs) -> None:
+        assert outputs.tag("runs/r/report.json") == ""
+        assert outputs.replace("runs/r/report.json", b"1", "")
+        seen = outputs.tag("runs/r/report.json")
+        assert outputs.replace("runs/r/report.json", b"2", seen)
+
+        assert not outputs.replace("runs/r/report.json", b"late", seen)
+        assert not outputs.replace("runs/r/report.json", b"late", "")
+
+        with outputs.open("runs/r/report.json") as stream:
+            assert stream.read() == b"2"
+
+    def test_an_object_whose_name_begins_like_another_s_is_not_that_one(self, outputs: S3Outputs) -> None:
+        outputs.put("runs/r/report.json.old", b"")
+        assert outputs.tag("runs/r/report.json") == ""
+
+    def test_what_was_deleted_since_is_not_replaced(self, s3: Client, bucket: str, outputs: S3Outputs) -> None:
+        outputs.put("k", b"1")
+        seen = outputs.tag("k")
+        s3.delete_object(Bucket=bucket, Key="k")
+        assert not outputs.replace("k", b"2", seen)
+
+
 class TestUploading:
     @pytest.mark.parametrize("size", [0, 1, PART - 1, PART, PART + 1, 2 * PART, 2 * PART + 12345])
     def test_what_was_written_is_what_is_stored(self, s3: Client, bucket: str, outputs: S3Outputs, size: int) -> None:
