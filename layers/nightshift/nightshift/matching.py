@@ -14,7 +14,7 @@ LOOK_BACK = timedelta(minutes=5)
 
 def fits(intent: Intent, batch: BatchView) -> bool:
     """Tell whether a create whose outcome is not known may have made this batch: of its size, in its time."""
-    since, until = intent.created - LOOK_BACK, intent.deadline + GRACE_LOST
+    since, until = intent.created - LOOK_BACK, intent.deadline + GRACE_LOST + LOOK_BACK  # clocks differ either way
     in_time = since <= batch.created_at <= until
     return in_time and batch.rows == intent.rows and batch.id not in intent.excluded
 
