@@ -201,7 +201,7 @@ class TestHeld:
 def test_a_reporter_that_is_overtaken_leaves_the_newer_report_alone(night: Night) -> None:
     night.begin()
     night.answer(1, *answered())
-    overtaken = []
+    overtaken: list[dict[str, int]] = []
 
     def late() -> datetime:
         if not overtaken:  # it has read the ledger, and is frozen: the others finish the run meanwhile
