@@ -88,19 +88,21 @@ class Director:
     story: Story
     resumes: int = 0
     finished: float = 0.0
+    since: float = START
+    """From when on audits are frequent, and what is not over in time counts as stranded."""
 
     def audit(self) -> None:
         """Invoke the audit every quarter of an hour."""
         world = self.story.world
         while not world.over:
-            world.sleep(TICK if world.now() - START < LATER else TICK_LATER)
+            world.sleep(TICK if world.now() - self.since < LATER else TICK_LATER)
             world.deliver("AuditFunction", {"source": "nightshift.audit"})
 
     def direct(self) -> None:
         """Wait for the end; mend what a person would mend."""
         world = self.story.world
         quiet_since: float | None = None
-        while world.now() - START < HORIZON:
+        while world.now() - self.since < HORIZON:
             world.sleep(LOOK)
             runs = ledger_watch.read().runs.values()
             if self.story.pending or world.loops or world.working:

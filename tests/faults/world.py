@@ -110,6 +110,8 @@ class World:
         self.withheld = False
         """The API keeps a result back for ever."""
         self.over = False
+        self.passing: Callable[[Site, str], None] = lambda _site, _edge: None
+        """Is told of each boundary that somebody is about to pass."""
         self.handlers = handlers
         self._upsets = {(upset.site, upset.edge): upset for upset in upsets}
         self._left = {id(upset): upset.amount for upset in upsets}
@@ -131,6 +133,24 @@ class World:
     def now(self) -> float:
         """Return the moment, in seconds since the epoch."""
         return self.fibers.now
+
+    def arm(self, upset: Upset) -> None:
+        """Have something go wrong the next time that somebody passes a boundary."""
+        self._upsets[upset.site, upset.edge] = upset
+        self._left[id(upset)] = upset.amount
+        if upset.kind in {"lose", "refuse"}:
+            self._rough.add(upset.site)
+
+    def disarm(self) -> None:
+        """Let nothing more go wrong; what was done to rows of batches that stand is done."""
+        self._upsets.clear()
+        self._rough.clear()
+        self.api.faults.faults.clear()
+
+    def pass_time(self, seconds: float) -> None:
+        """Run the world for so many seconds, from outside of it."""
+        time = self.fibers.spawn("time", partial(self.sleep, seconds))
+        self.fibers.run(until=lambda: time.done)
 
     def close(self) -> None:
         """End whatever still lives, and remove the files of the API."""
@@ -315,6 +335,7 @@ class World:
     def _at(self, site: Site, edge: str, invocation: Invocation) -> str:
         """Pass a boundary. Returns what the caller is to do about it: `refuse`, `lose`, or nothing."""
         self.seen.passed[site, edge] += 1
+        self.passing(site, edge)
         upset = self._upsets.get((str(site), edge))
         if upset is None or self.seen.passed[site, edge] < upset.nth or self._left[id(upset)] <= 0:
             return ""
