@@ -334,7 +334,7 @@ def test_results_that_cannot_be_read_decide_nothing(desk: Desk) -> None:
 
 
 def test_a_batch_made_long_after_the_sender_was_dead_is_no_candidate(desk: Desk) -> None:
-    desk.clock.move(minutes=31)
+    desk.clock.move(minutes=36)
     desk.api.add(3)
 
     assert desk.sender._candidates(intent(3)) == []
