@@ -35,7 +35,6 @@ SETTLED = 2 * 3600.0
 UPSETS = [upset for site in SITES.all for edge in site.edges for upset in plans.upsets(str(site), edge)]
 UNHEARD = frozenset({"kill", "pause"})
 """What can be done at a boundary that was not known before the call."""
-MISBEHAVIOURS = st.sampled_from([name for name in WIRES if name != "none"])
 AMBUSHES = st.dictionaries(st.integers(1, NEAR), st.integers(0, 7), max_size=6)
 """Which of the next boundaries are not passed unharmed, whatever they are, and what is done there."""
 MOMENTS = st.sampled_from([0.1, 2.0, 30.0, 120.0, 600.0, 1020.0])
@@ -66,10 +65,17 @@ class Nights(RuleBasedStateMachine):
         self.world.fibers.spawn("audits", self.director.audit)
         self.story.upload("first", rows=3)
 
-    @rule(rows=st.integers(1, 4), heard=st.booleans(), ambushes=AMBUSHES, seconds=MOMENTS)
-    def upload(self, rows: int, heard: bool, ambushes: dict[int, int], seconds: float) -> None:  # noqa: FBT001 - by name
+    @rule(
+        rows=st.integers(1, 4),
+        heard=st.booleans(),
+        wire=st.sampled_from(list(WIRES)),
+        ambushes=AMBUSHES,
+        seconds=MOMENTS,
+    )
+    def upload(self, *, rows: int, heard: bool, wire: str, ambushes: dict[int, int], seconds: float) -> None:
         if len(self.story.files) < MOST_FILES:
             self.story.upload(f"file{len(self.story.files)}", rows=rows, event=heard)
+        WIRES[wire](self.world)
         self._lie_in_wait(ambushes)
         self.world.pass_time(seconds)
 
@@ -79,11 +85,6 @@ class Nights(RuleBasedStateMachine):
             self.world.arm(upset)
         self._lie_in_wait(ambushes)
         self.world.pass_time(seconds)
-
-    @rule(name=MISBEHAVIOURS, rows=st.integers(1, 4), seconds=MOMENTS)
-    def misbehave(self, name: str, rows: int, seconds: float) -> None:
-        WIRES[name](self.world)
-        self.upload(rows=rows, heard=True, ambushes={}, seconds=seconds)
 
     @rule(number=st.integers(0, MOST_FILES), seconds=MOMENTS)
     def deliver_an_event_again(self, number: int, seconds: float) -> None:
