@@ -1,9 +1,11 @@
 """A Message Batches API for the use cases: it keeps what it was sent, and fails as told."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from nightshift.errors import Ambiguous, ApiError, Rejected
 from nightshift.model import BatchId, BatchView
@@ -27,6 +29,8 @@ class FakeApi:
     """Batches that somebody asked to cancel, in order."""
     before_end: Callable[[], None] = lambda: None
     """Happens in the middle of each create's body."""
+    counted: list[Mapping[str, Any]] = field(default_factory=list)
+    """The requests whose tokens somebody wanted counted."""
     bodies: list[bytes] = field(default_factory=list)
     stored: dict[BatchId, BatchView] = field(default_factory=dict)
     lines: dict[BatchId, bytes] = field(default_factory=dict)
@@ -89,6 +93,11 @@ class FakeApi:
         if not batch.ended:
             self.stored[batch_id] = batch = replace(batch, processing_status="canceling")
         return batch
+
+    def count_tokens(self, params: Mapping[str, Any]) -> int:
+        self._up()
+        self.counted.append(params)
+        return len(json.dumps(params)) // 4
 
     @contextmanager
     def results(self, batch: BatchView) -> Iterator[Iterator[bytes]]:

@@ -17,7 +17,8 @@ from nightshift.answers import answer_reader
 from nightshift.errors import Conflict, ResultsIncomplete, TicketsRefused
 from nightshift.job import Job
 from nightshift.model import Archive, Chunk, Outcome, RowClass, Run, Tally, Worker
-from nightshift.outcomes import custom_id_of, outcomes, tally
+from nightshift.money import Cost, usd
+from nightshift.outcomes import costs_of, custom_id_of, outcomes, tally
 from nightshift.ports import Clock, Ledger, Outputs, Tickets, TicketUpdate, Written
 from nightshift.run_files import Part
 
@@ -30,6 +31,9 @@ BLOCK = 8 * 1024 * 1024
 INLINE = 32 * 1024
 """Bytes of an answer's JSON that go onto the ticket; a longer one stays in S3, with a pointer in its place. An item may
 have 400 KB, is billed by the KB, and belongs to somebody else."""
+
+NOT_THERE = "not in the results"
+"""Why a row is missing."""
 
 FEW = 10
 """So many tickets may be refused with none taken beside them: each is its own row's trouble. More are the table's."""
@@ -108,24 +112,25 @@ class Applier:
         with self.outputs.open(archive.key) as lines:
             present = {custom_id_of(line) for line in lines}
         missing = [
-            _failed_line(_PLANNED.decode(row), Outcome(name, RowClass.MISSING, reason="not in the results"))
+            _failed_line(_PLANNED.decode(row), Outcome(name, RowClass.MISSING, reason=NOT_THERE))
             for name, row in planned.items()
             if name not in present
         ]
         self.outputs.put(run_files.part(chunk.run_id, Part.FAILED, chunk.id, archive.size), b"".join(missing))
-        counted = chunk.tally + Tally(rows={RowClass.MISSING: len(missing)})
+        counted = chunk.tally + Tally(rows={RowClass.MISSING: len(missing)}, reasons={NOT_THERE: len(missing)})
         return self.ledger.applied(chunk, worker, archive.size, counted)
 
     def _apply_lines(self, chunk: Chunk, lines: bytes, planned: Mapping[str, bytes]) -> Tally:
         found = list(outcomes(lines, answer_reader(self.job.output)))
         last = chunk.generation >= self.run.max_generations
-        block = self._sort(chunk, found, planned, last=last)
+        costs = costs_of(found, self.run.prices)
+        block = self._sort(chunk, found, costs, planned, last=last)
         for part, rows in ((Part.OUTPUT, block.output), (Part.FAILED, block.failed), (Part.RETRY, block.retry)):
             if rows:
                 self.outputs.put(run_files.part(chunk.run_id, part, chunk.id, chunk.applied), b"".join(rows))
         done = self._write_tickets(chunk, block)
         return replace(
-            tally(found, last=last),
+            tally(found, costs, last=last),
             tickets_written=done.written,
             tickets_unchanged=done.unchanged,
             tickets_refused=len(done.refused),
@@ -150,23 +155,31 @@ class Applier:
             self.outputs.put(key, b"".join(refused))
         return done
 
-    def _sort(self, chunk: Chunk, found: Sequence[Outcome], planned: Mapping[str, bytes], *, last: bool) -> _Block:
+    def _sort(
+        self,
+        chunk: Chunk,
+        found: Sequence[Outcome],
+        costs: Sequence[Cost | None],
+        planned: Mapping[str, bytes],
+        *,
+        last: bool,
+    ) -> _Block:
         """Write each outcome's line for the file it belongs to, and its ticket update where it has an answer."""
         block = _Block()
         now = _stamp(self.clock())
         address = self.outputs.uri(run_files.part(chunk.run_id, Part.OUTPUT, chunk.id, chunk.applied))
-        for outcome in found:
+        for outcome, cost in zip(found, costs, strict=True):
             row = _PLANNED.decode(planned[outcome.custom_id])
             if outcome.row_class is RowClass.ANSWERED:
                 answer = _encode(outcome.answer)
-                block.output.append(_answered_line(row, outcome, answer))
+                block.output.append(_answered_line(row, outcome, answer, cost))
                 inline = outcome.answer if len(answer) <= INLINE else _pointer(address, outcome, answer)
                 block.updates.append(self._update(chunk, row, inline, now))
                 block.custom_ids[row.id] = row.custom_id
             elif outcome.retryable and not last:
                 block.retry.append(_retry_line(row, outcome))
             else:
-                block.failed.append(_failed_line(row, outcome))
+                block.failed.append(_failed_line(row, outcome, cost))
         return block
 
     def _update(self, chunk: Chunk, row: _Planned, answer: Any, now: str) -> TicketUpdate:
@@ -194,20 +207,30 @@ def _next_lines(stream: BinaryIO, archive: Archive, offset: int) -> bytes:
     return b"".join(lines)
 
 
-def _answered_line(row: _Planned, outcome: Outcome, answer: bytes) -> bytes:
-    line = {
+def _answered_line(row: _Planned, outcome: Outcome, answer: bytes, cost: Cost | None) -> bytes:
+    line: dict[str, Any] = {
         "id": row.id,
         "class": outcome.row_class,
         "custom_id": row.custom_id,
         "answer": msgspec.Raw(answer),
         "usage": outcome.usage,
-    }
+    } | _cost(cost)
     return _line(line if bytes(row.carry) == b"{}" else line | {"carry": row.carry})
 
 
-def _failed_line(row: _Planned, outcome: Outcome) -> bytes:
-    line = {"id": row.id, "class": outcome.row_class, "custom_id": row.custom_id, "reason": outcome.reason}
-    return _line(line | {"usage": outcome.usage} if outcome.usage else line)
+def _failed_line(row: _Planned, outcome: Outcome, cost: Cost | None = None) -> bytes:
+    line: dict[str, Any] = {
+        "id": row.id,
+        "class": outcome.row_class,
+        "custom_id": row.custom_id,
+        "reason": outcome.reason,
+    }
+    return _line(line | {"usage": outcome.usage} | _cost(cost) if outcome.usage else line)
+
+
+def _cost(cost: Cost | None) -> dict[str, Any]:
+    """Return what a row cost in USD, to the last digit; nothing where it has no price."""
+    return {"cost_usd": msgspec.Raw(f"{usd(cost.total):f}".encode())} if cost is not None else {}
 
 
 def _retry_line(row: _Planned, outcome: Outcome) -> bytes:

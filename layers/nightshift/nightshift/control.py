@@ -84,6 +84,7 @@ class Control:
         parse_job(text, name=ref.name, key=ref.key, today=self.clock().date())
         if ref == run.job:
             return
+        self.ledger.settle_nothing_more(run)  # it is reserved anew, for the new plan
         for part in ("plan/", "rejects/"):
             self.outputs.clear(f"{run_files.home(run.run_id)}{part}")
         self.ledger.replan(run, ref, self.clock())

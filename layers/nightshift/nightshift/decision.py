@@ -6,7 +6,25 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from nightshift.model import Chunk, ChunkState, Hold, HoldCode, Intent, IntentNote, Run, RunState, Step, StepKind
+from nightshift.model import (
+    Chunk,
+    ChunkState,
+    Hold,
+    HoldCode,
+    Intent,
+    IntentNote,
+    Run,
+    RunState,
+    Step,
+    StepKind,
+    chunk_id,
+)
+
+PILOT = chunk_id(0, 1)
+"""The chunk that is the pilot, where a run has one."""
+
+MOVING = frozenset({ChunkState.SENDING, ChunkState.SENT, ChunkState.ENDED, ChunkState.ARCHIVED})
+"""States of a chunk that is, or may be, a batch, and is not collected."""
 
 MAX_WORKERS = 8
 """Collectors side by side: the state machine's inline Map allows 40, a fresh on-demand table feeds about this many."""
@@ -55,7 +73,8 @@ def settles_at(intent: Intent) -> datetime:
 
 def fingerprint(run: Run, chunks: Iterable[Chunk]) -> str:
     """Digest everything about a run that a step can change, bookkeeping of the loop left out."""
-    seen = [(run.state, run.planned, run.generation, run.hold and run.hold.code, run.approved)]
+    money = (run.reserved is None, run.piloted)
+    seen = [(run.state, run.planned, run.generation, run.hold and run.hold.code, run.approved, money)]
     seen += [
         (c.id, c.state, c.attempt, c.not_before, c.failures, c.applied, sorted(c.request_counts.items()))  # type: ignore[misc]
         for c in chunks
@@ -90,12 +109,46 @@ def stuck(chunk: Chunk, now: datetime) -> Hold | None:
     return None
 
 
-def sendable(chunk: Chunk, run: Run, now: datetime) -> bool:
-    """Tell whether the chunk may be sent now."""
-    return (
-        chunk.state is ChunkState.PLANNED
-        and chunk.generation <= run.generation
-        and (chunk.not_before is None or chunk.not_before <= now)
+def sendable(run: Run, chunks: Sequence[Chunk], now: datetime) -> list[Chunk]:
+    """Return the chunks that may be sent now, in order: none without money reserved, the pilot alone."""
+    if run.reserved is None:
+        return []
+    due = [
+        c
+        for c in chunks
+        if c.state is ChunkState.PLANNED
+        and c.generation <= run.generation
+        and (c.not_before is None or c.not_before <= now)
+    ]
+    if (pilot := standing_pilot(run, chunks)) is None or pilot_lapses_at(run, pilot, now) <= now:
+        return due
+    return [c for c in due if c.id == pilot.id]
+
+
+def standing_pilot(run: Run, chunks: Sequence[Chunk]) -> Chunk | None:
+    """Return the chunk that is the run's pilot, until it is judged."""
+    if not run.pilot or run.piloted:
+        return None
+    return next((c for c in chunks if c.id == PILOT), None)
+
+
+def pilot_lapses_at(run: Run, pilot: Chunk, now: datetime) -> datetime:
+    """Return when a pilot holds the others back no longer; one that is not sent, or can be judged, always does."""
+    if pilot.sent_at is None or pilot.state in {ChunkState.PLANNED, ChunkState.SENDING, ChunkState.COLLECTED}:
+        return now + timedelta(seconds=max(1, run.pilot_wait))
+    return pilot.sent_at + timedelta(seconds=run.pilot_wait)
+
+
+def judgeable(run: Run, chunks: Sequence[Chunk]) -> bool:
+    """Tell whether the pilot's answers are there and nobody has judged them."""
+    pilot = standing_pilot(run, chunks)
+    return pilot is not None and pilot.state is ChunkState.COLLECTED
+
+
+def reservable(run: Run, chunks: Sequence[Chunk]) -> bool:
+    """Tell whether there is something to send, and no money reserved for it."""
+    return run.reserved is None and any(
+        c.state is ChunkState.PLANNED and c.generation <= run.generation for c in chunks
     )
 
 
@@ -122,6 +175,8 @@ def next_step(  # noqa: PLR0911 - one return per kind of step is what the table 
         now: the present moment.
         policy: how often to look.
     """
+    if run.state is RunState.DONE and run.verify and not run.verified:
+        return Step(StepKind.VERIFY, reason="the job wants a sample compared with synchronous answers")
     if run.state is RunState.DONE:
         return Step(StepKind.DONE, reason="every row is accounted for")
     chunks = [c for c in chunks if c.generation <= run.generation]
@@ -150,9 +205,13 @@ def _submit_reason(run: Run, chunks: Sequence[Chunk], intent: Intent | None, now
     if run.hold is None:
         if not run.planned:
             return "the plan is not finished"
+        if judgeable(run, chunks):
+            return "the pilot can be judged"
         if next_generation_due(run, chunks):
             return "rows that failed retryably can be asked again"
-        sending = any(sendable(c, run, now) for c in chunks)
+        if reservable(run, chunks):
+            return "what is planned wants its money reserved"
+        sending = bool(sendable(run, chunks, now))
         if sending and intent is None:
             return "chunks are planned and not sent"
         concerned = concerned or sending
@@ -163,8 +222,7 @@ def _submit_reason(run: Run, chunks: Sequence[Chunk], intent: Intent | None, now
 
 def _unfinished(run: Run, chunks: Sequence[Chunk], now: datetime) -> bool:
     """Tell whether something is still to come without a person."""
-    moving = {ChunkState.SENDING, ChunkState.SENT, ChunkState.ENDED, ChunkState.ARCHIVED}
-    if any(c.state in moving and (run.hold is None or stuck(c, now) is None) for c in chunks):
+    if any(c.state in MOVING and (run.hold is None or stuck(c, now) is None) for c in chunks):
         return True
     if run.hold is not None:
         return False
@@ -179,6 +237,8 @@ def _wait(run: Run, chunks: Sequence[Chunk], intent: Intent | None, now: datetim
     due = [c.not_before for c in chunks if c.not_before is not None and c.state is not ChunkState.COLLECTED]
     due += [c.worker.until for c in chunks if c.worker is not None]
     due += [settles_at(intent)] if intent is not None else []
+    pilot = standing_pilot(run, chunks)
+    due += [pilot_lapses_at(run, pilot, now)] if pilot is not None else []
     due += [run.working_until] if run.working_until is not None else []
     seconds = min([seconds, *((d - now).total_seconds() for d in due if d > now)])
     in_flight = sum(c.state is ChunkState.SENT for c in chunks)

@@ -3,6 +3,7 @@
 NightshiftError
 ├── BadTrigger          an event that can start nothing
 ├── BadJob              a job file that cannot be used; the message names file, line and reason
+├── NoPrice             a model whose batch price is not known
 ├── BadInput            an input file that is refused whole; carries a code of input_codes.py
 ├── RunNotFound         no such run in the ledger
 ├── Conflict            a conditional write lost: somebody else moved the item first
@@ -31,6 +32,10 @@ class BadTrigger(NightshiftError):
 
 class BadJob(NightshiftError):
     """A job file that cannot be used; the message names file, line and reason, and what to do."""
+
+
+class NoPrice(NightshiftError):
+    """A model whose batch price is not known: what it costs can neither be estimated nor capped."""
 
 
 class BadInput(NightshiftError):

@@ -15,7 +15,20 @@ from pydantic_core import ErrorDetails
 
 from nightshift import api_rules
 from nightshift.errors import BadJob
-from nightshift.job_sections import Batch, Budget, Cache, Input, Limits, Output, Retry, Section, Thinking
+from nightshift.job_sections import (
+    Batch,
+    Budget,
+    Cache,
+    Input,
+    Limits,
+    Output,
+    Pilot,
+    Retry,
+    Section,
+    Thinking,
+    Verify,
+    none_is_null,
+)
 from nightshift.model import JOB_NAME
 from nightshift.prompt import Prompt
 from nightshift.yaml_lines import Document, Path, YamlError, load
@@ -25,7 +38,7 @@ MAX_FILE = 1_000_000
 
 __all__ = ["Batch", "Cache", "Input", "Job", "Limits", "Output", "Retry", "json_schema", "parse_job"]
 
-LATER = frozenset({"pilot", "verify", "skip", "limits.max_usd", "limits.max_usd_month"})
+LATER = frozenset({"skip"})
 """Fields that a coming version reads. Refused until then: a limit that is silently not kept is worse than none."""
 
 
@@ -47,10 +60,14 @@ class Job(Section):
     params: dict[str, Any] = Field(default_factory=dict)
     """Anything else that a Messages request takes in a batch."""
     output: Output
+    pilot: Annotated[Pilot | None, none_is_null(Pilot)] = Pilot()
+    """The first rows of a large run, sent alone; or `none`."""
     cache: Cache = Cache()
     batch: Batch = Batch()
     limits: Limits = Limits()
     retry: Retry = Retry()
+    verify: Annotated[Verify | None, none_is_null(Verify)] = None
+    """A sample that is asked of the synchronous API, too; or `none`."""
     schedule: Literal["nightly", "upload"] = "nightly"
     """When a run starts: once a night over all that lies there, or once per uploaded file."""
 

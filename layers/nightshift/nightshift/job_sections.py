@@ -53,8 +53,11 @@ class Table(Section):
         return self
 
 
-def _none(value: Any) -> Any:
-    return None if value == "none" else value
+def none_is_null(section: Any) -> BeforeValidator:
+    """Let a job write `none` where it wants no such section."""
+    return BeforeValidator(
+        lambda value: None if value == "none" else value, json_schema_input_type=section | Literal["none"] | None
+    )
 
 
 class Output(Section):
@@ -68,7 +71,7 @@ class Output(Section):
     """The answer is the model's text."""
     carry: Names = ()
     """Input columns that are copied to the output, where a row has them."""
-    table: Annotated[Table | None, BeforeValidator(_none, json_schema_input_type=Table | Literal["none"])] = None
+    table: Annotated[Table | None, none_is_null(Table)] = None
     """Where on the ticket table the answer goes, or `none`."""
 
     @field_validator("labels")
@@ -110,7 +113,37 @@ class Cache(Section):
     """The prompt cache."""
 
     ttl: Literal["5m", "1h"] = "1h"
-    """How long the system prompt stays cached after its last use."""
+    """How long what all rows share stays cached after its last use."""
+    when: Literal["primed", "always", "never"] = "primed"
+    """`primed`: there is a cache breakpoint where a pilot writes to the cache what the other rows read. Requests of
+    one batch rarely see each other's writes, so `always`, without a pilot, may cost more than it saves."""
+
+
+class Pilot(Section):
+    """The first rows of a large run, sent alone: they prove the prompt, and fill the cache."""
+
+    rows: int = Field(default=20, ge=1, le=1000)
+    """Rows that are sent first."""
+    above: int = Field(default=1000, ge=0)
+    """Runs of more rows than this have a pilot."""
+    max_bad: float = Field(default=0.2, ge=0, le=1)
+    """Pilot rows that may be refused, invalid or errored, as a part of all; with more, the run is held."""
+    wait: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,2}[mh]$")] = "2h"
+    """How long the rest waits for the pilot's end: minutes (`90m`) or hours (`2h`)."""
+
+    @property
+    def wait_seconds(self) -> int:
+        """Return `wait` in seconds."""
+        return int(self.wait[:-1]) * (3600 if self.wait.endswith("h") else 60)
+
+
+class Verify(Section):
+    """A sample of a run's rows is asked of the synchronous API, too, once the run is done."""
+
+    sample: int = Field(default=20, ge=1, le=1000)
+    """Rows."""
+    max_usd: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """What the sample may cost, in USD at synchronous prices; it ends early where it would cost more."""
 
 
 class Batch(Section):
@@ -127,6 +160,10 @@ class Limits(Section):
 
     max_rows: int = Field(default=50_000, ge=1)
     """Rows of all inputs of a run."""
+    max_usd: float | None = Field(default=25.0, gt=0, allow_inf_nan=False)
+    """What a run may cost, in USD; null: as much as it likes."""
+    unpriced: Literal["hold", "send"] = "hold"
+    """What becomes of a run whose model has no known batch price: its cost can be neither estimated nor capped."""
     max_reject_ratio: float = Field(default=0.2, ge=0, le=1)
     """Rejected rows, as a part of all rows."""
     max_text_bytes: int = Field(default=100_000, ge=1, le=1_000_000)

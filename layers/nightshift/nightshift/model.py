@@ -1,6 +1,6 @@
 """The nouns of nightshift, each in one sense (docs/architecture.md), as frozen values.
 
-Times are aware UTC datetimes. Sizes are bytes. Money is not here: see money.py.
+Times are aware UTC datetimes. Sizes are bytes. Money is whole picodollars (10**-12 USD); see money.py.
 """
 
 import hashlib
@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NewType
+
+from nightshift.money import PriceSheet
 
 RunId = NewType("RunId", str)
 """`<job>-<yyyymmdd>-<8 of [a-z2-7]>`: at most 68 characters; with `-c0001` an execution's name (at most 80)."""
@@ -93,6 +95,7 @@ class StepKind(StrEnum):
     WAIT = "wait"
     COLLECT = "collect"
     REPORT = "report"
+    VERIFY = "verify"
     DONE = "done"
     HELD = "held"
     HANDED_OVER = "handed-over"
@@ -146,6 +149,10 @@ class HoldCode(StrEnum):
     NO_USABLE_INPUT = "NO_USABLE_INPUT"
     TOO_MANY_REJECTS = "TOO_MANY_REJECTS"
     TOO_MANY_ROWS = "TOO_MANY_ROWS"
+    NO_PRICE = "NO_PRICE"
+    OVER_MAX_USD = "OVER_MAX_USD"
+    OVER_MONTH = "OVER_MONTH"
+    BAD_PILOT = "BAD_PILOT"
     SAME_ROWS = "SAME_ROWS"
     API_REJECTED = "API_REJECTED"
     API_KEY = "API_KEY"
@@ -170,7 +177,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Counts of rows by class, and the tokens they used. Adds up over chunks."""
+    """Counts of rows by class, the tokens they used, and what those cost. Adds up over chunks."""
 
     rows: Mapping[RowClass, int] = field(default_factory=dict)
     usage: Mapping[str, int] = field(default_factory=dict)
@@ -178,6 +185,14 @@ class Tally:
     `ephemeral_5m_input_tokens`, `ephemeral_1h_input_tokens`, …)."""
     service_tiers: Mapping[str, int] = field(default_factory=dict)
     """Rows by `usage.service_tier`: anything but `batch` was not discounted."""
+    paid: Mapping[str, int] = field(default_factory=dict)
+    """Picodollars by class of tokens (`money.Tokens`); empty where the model has no price."""
+    synchronous: int = 0
+    """Picodollars that the same tokens cost at the synchronous price."""
+    uncached: int = 0
+    """Picodollars that the same tokens cost, had nothing been written to the cache or read from it."""
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    """Why rows were not answered → rows: the `MOST_REASONS` most frequent reasons, the rest under `OTHER_REASONS`."""
     retryable: int = 0
     """Rows that wait for the next generation; in no class yet."""
     tickets_written: int = 0
@@ -192,6 +207,10 @@ class Tally:
             rows=_add(self.rows, other.rows),
             usage=_add(self.usage, other.usage),
             service_tiers=_add(self.service_tiers, other.service_tiers),
+            paid=_add(self.paid, other.paid),
+            synchronous=self.synchronous + other.synchronous,
+            uncached=self.uncached + other.uncached,
+            reasons=most_frequent(_add(self.reasons, other.reasons)),
             retryable=self.retryable + other.retryable,
             tickets_written=self.tickets_written + other.tickets_written,
             tickets_unchanged=self.tickets_unchanged + other.tickets_unchanged,
@@ -201,6 +220,19 @@ class Tally:
 
 def _add[K](a: Mapping[K, int], b: Mapping[K, int]) -> dict[K, int]:
     return {key: a.get(key, 0) + b.get(key, 0) for key in (*a, *(k for k in b if k not in a))}
+
+
+MOST_REASONS = 12
+OTHER_REASONS = "other reasons"
+
+
+def most_frequent(reasons: Mapping[str, int]) -> dict[str, int]:
+    """Keep the most frequent reasons; the others become one, so that a tally stays small and its sum right."""
+    if len(reasons) <= MOST_REASONS:
+        return dict(reasons)
+    kept = sorted((item for item in reasons.items() if item[0] != OTHER_REASONS), key=lambda item: (-item[1], item[0]))
+    kept = kept[: MOST_REASONS - 1]
+    return {**dict(kept), OTHER_REASONS: sum(reasons.values()) - sum(count for _, count in kept)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +340,61 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Caching:
+    """What a run does about the prompt cache. Pinned before its first request is rendered: it is in the bytes."""
+
+    prefix_tokens: int
+    """Of what all requests share: tools, the answer's format, `system`."""
+    least: int
+    """The shortest prefix that the model caches, in tokens."""
+    ttl: str = ""
+    """`5m` or `1h`: there is a breakpoint at the prefix's end. Empty: there is none."""
+    why: str = ""
+    """One sentence for a person: why there is a breakpoint, or why not."""
+    counted: bool = True
+    """False where the API could not be asked: the tokens are guessed from the bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a run is going to cost, in picodollars at batch prices, before it has."""
+
+    rows: int
+    input_tokens: int
+    """Of all prompts, cached or not."""
+    input_cost: int
+    input_low: int
+    input_high: int
+    input_synchronous: int
+    """The prompts' parts of `expected`, `low`, `high` and `synchronous`."""
+    sample: int
+    """Rows whose tokens the API counted; 0: it could not be asked, and they are guessed from the bytes."""
+    at: datetime
+    output_tokens: int = 0
+    """Of all answers, thinking included."""
+    expected: int = 0
+    low: int = 0
+    high: int = 0
+    """The actual cost is between `low` and `high` in 95 of 100 runs."""
+    bound: int = 0
+    """Every answer as long as `max_tokens` allows, and few reads from the cache."""
+    synchronous: int = 0
+    """`expected`, at the synchronous price."""
+    basis: str = ""
+    """What the answers' length is from: `labels`, `a guess` or `the pilot`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A calendar month's money (UTC), in picodollars."""
+
+    committed: int = 0
+    """Spent, or reserved by runs that are not done: what the monthly cap is held against."""
+    spent: int = 0
+    """What collected batches cost."""
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One trigger of one job over pinned inputs."""
 
@@ -333,6 +420,31 @@ class Run:
     plan_digest: str = ""
     leftover: Tally = field(default_factory=Tally)
     """Rejected, duplicate and skipped rows behind the last chunk."""
+    prices: PriceSheet | None = None
+    """Pinned with `caching`; None where the model has no price, and the job or a person wants it sent all the same."""
+    caching: Caching | None = None
+    pilot: int = 0
+    """Rows of the first chunk, where that is sent alone to prove the prompt; 0: there is no pilot."""
+    pilot_wait: int = 0
+    """Seconds after which a pilot that has not ended holds the rest back no longer."""
+    piloted: bool = False
+    """The pilot is judged, and `revised` is what it said."""
+    estimate: Estimate | None = None
+    revised: Estimate | None = None
+    """The estimate after the pilot."""
+    max_usd: int = 0
+    """`limits.max_usd` of the job, in picodollars; 0: no cap."""
+    verify: int = 0
+    """Rows that are to be asked of the synchronous API once the run is done."""
+    verified: bool = False
+    budget_month: str = ""
+    """`yyyy-mm` of the month that the run's money is reserved in."""
+    row_reserve: int = 0
+    """Picodollars reserved for each row that has not ended."""
+    reserved: int | None = None
+    """Picodollars reserved and not settled yet; None: nothing may be sent."""
+    spent: int = 0
+    """Picodollars that the run's collected batches cost."""
     generation: int = 0
     max_generations: int = 0
     """Retry generations that the job allows; set with `planned`."""

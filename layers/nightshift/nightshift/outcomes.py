@@ -5,13 +5,14 @@ Decided by the `type` fields alone: the SDK's classes take unknown types for kno
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from nightshift.answers import ReadAnswer
-from nightshift.model import Outcome, RowClass, Tally
+from nightshift.model import Outcome, RowClass, Tally, most_frequent
+from nightshift.money import Cost, PriceSheet, cost_of, tokens_of
 
 RETRYABLE = frozenset({"api_error", "overloaded_error", "rate_limit_error", "timeout_error"})
 """Inner error types that may pass; the others need another request, or a person."""
@@ -21,6 +22,9 @@ COMPLETE = frozenset({"end_turn", "stop_sequence"})
 
 MAX_REASON = 300
 """Characters of the API's words that are kept."""
+
+MAX_COUNTED_REASON = 100
+"""… and by which reasons are told apart where they are counted: a dozen of them lie in each chunk's item."""
 
 MOST_TOKENS = 10**12
 """More than any row can use: what says more is no count, and would not fit into the ledger either."""
@@ -94,23 +98,52 @@ def outcomes(lines: bytes, read: ReadAnswer) -> Iterator[Outcome]:
         yield from (_outcome(line, read) for line in decoded)
 
 
-def tally(found: Iterator[Outcome] | list[Outcome], *, last: bool) -> Tally:
-    """Count outcomes. `last`: there is no further generation, so retryable rows end as what they are."""
+def costs_of(found: Iterable[Outcome], prices: PriceSheet | None) -> list[Cost | None]:
+    """Return what each outcome cost; None where nothing was billed, or there is no price."""
+    return [cost_of(tokens_of(each.usage), prices) if prices is not None and each.usage else None for each in found]
+
+
+def tally(found: Sequence[Outcome], costs: Sequence[Cost | None], *, last: bool) -> Tally:
+    """Count outcomes and add up their costs.
+
+    Args:
+        found: the outcomes.
+        costs: what each cost.
+        last: there is no further generation, so retryable rows end as what they are.
+    """
     rows: Counter[RowClass] = Counter()
     usage: Counter[str] = Counter()
     tiers: Counter[str] = Counter()
-    retryable = 0
-    for outcome in found:
+    reasons: Counter[str] = Counter()
+    paid: Counter[str] = Counter()
+    retryable = synchronous = uncached = 0
+    for outcome, cost in zip(found, costs, strict=True):
+        if cost is not None:
+            for kind, amount in cost.paid.items():
+                paid[kind] += amount
+            synchronous += cost.synchronous
+            uncached += cost.uncached
         if outcome.retryable and not last:
             retryable += 1
         else:
             rows[outcome.row_class] += 1
+            if outcome.reason:
+                reasons[outcome.reason[:MAX_COUNTED_REASON]] += 1
         for name, count in _tokens(outcome.usage):
             usage[name] += count
         tier = outcome.usage.get("service_tier")
         if isinstance(tier, str) and tier:
             tiers[tier[:MAX_REASON]] += 1
-    return Tally(rows=dict(rows), usage=dict(usage), service_tiers=dict(tiers), retryable=retryable)
+    return Tally(
+        rows=dict(rows),
+        usage=dict(usage),
+        service_tiers=dict(tiers),
+        paid=dict(paid),
+        synchronous=synchronous,
+        uncached=uncached,
+        reasons=most_frequent(reasons),
+        retryable=retryable,
+    )
 
 
 def _tokens(usage: Mapping[str, Any]) -> Iterator[tuple[str, int]]:

@@ -5,16 +5,19 @@ done twice at once: it goes on behind the last chunk that the ledger has, and co
 """
 
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from nightshift import run_files
-from nightshift.errors import BadInput, BadJob
+from nightshift.caching import Plan
+from nightshift.errors import BadInput, BadJob, NoPrice
+from nightshift.estimating import Estimator
 from nightshift.input_codes import RowFault
-from nightshift.job import Job, parse_job
+from nightshift.job import Batch, Job, parse_job
 from nightshift.model import Hold, HoldCode, PlannedRow, Reject, Row, RowClass, Run, Tally, chunk_id
+from nightshift.money import PriceSheet, amount_of
 from nightshift.plan_files import Draft, planned_rows
 from nightshift.plan_state import PlanDigest, Seen
 from nightshift.ports import Clock, Inputs, Ledger, Outputs
@@ -44,6 +47,8 @@ class _Work:
     spec: InputSpec
     renderer: Renderer
     digest: PlanDigest
+    counts: dict[int, int | BadInput] = field(default_factory=dict)
+    """Index of an input file → its records, or why it is refused."""
     seen: Seen = field(default_factory=Seen)
     chunks: int = 0
     cursor: tuple[int, int] = (0, 0)
@@ -55,8 +60,15 @@ class _Work:
 
     @classmethod
     def start(cls, run: Run, job: Job) -> "_Work":
-        spec, renderer = InputSpec.of(job), Renderer(job)
+        spec, renderer = InputSpec.of(job), Renderer(job, run.caching.ttl if run.caching else "")
         return cls(run, job, spec, renderer, PlanDigest(renderer.digest, with_ids=spec.id is not None))
+
+    @property
+    def batch(self) -> Batch:
+        """How large the next chunk may be: the first is the pilot, if there is one."""
+        if self.chunks or not self.run.pilot:
+            return self.job.batch
+        return self.job.batch.model_copy(update={"max_rows": self.run.pilot})
 
     @property
     def records(self) -> int:
@@ -83,6 +95,9 @@ class Planner:
     inputs: Inputs
     outputs: Outputs
     clock: Clock
+    estimator: Estimator
+    price_sheet: Callable[[str, date], PriceSheet]
+    """Returns a model's prices on a day, or raises NoPrice."""
 
     def plan(self, run: Run, deadline: datetime) -> bool:
         """Plan a run as far as the time allows.
@@ -101,7 +116,7 @@ class Planner:
             work = self._start(run)
             if not self._fill(work, deadline):
                 return False
-            self._finish(work)
+            self._finish(work, deadline)
         except BadJob as error:
             held = _HeldError(HoldCode.BAD_JOB, str(error))
         except _HeldError as error:
@@ -120,7 +135,11 @@ class Planner:
         today = None if chunks else self.clock().date()
         job = parse_job(text, name=run.job.name, key=run.job.key, today=today)
         self.outputs.put(run_files.job(run.run_id), text)
+        counts: dict[int, int | BadInput] = {}
+        if run.caching is None:
+            run = self._pin(run, job, counts)
         work = _Work.start(run, job)
+        work.counts = counts
         for chunk in chunks:
             for row in planned_rows(self.outputs, run.run_id, chunk.id):
                 work.planned(row)
@@ -129,12 +148,42 @@ class Planner:
             work.chunks += 1
         return work
 
+    def _pin(self, run: Run, job: Job, counts: dict[int, int | BadInput]) -> Run:
+        """Settle what every request depends on, once: the prices, the pilot, and the cache breakpoint."""
+        prices = self._prices(run, job)
+        for index in range(len(run.inputs)):
+            self._count(run, InputSpec.of(job), counts, index)
+        rows = sum(count for count in counts.values() if isinstance(count, int))
+        pilot = job.pilot.rows if job.pilot is not None and rows > max(job.pilot.above, job.pilot.rows) else 0
+        caching = self.estimator.caching(Plan(job, prices, rows, pilot))
+        return self.ledger.pin(run, prices=prices, caching=caching, pilot=pilot)
+
+    def _prices(self, run: Run, job: Job) -> PriceSheet | None:
+        try:
+            return self.price_sheet(job.model, self.clock().date())
+        except NoPrice as error:
+            if job.limits.unpriced == "send" or HoldCode.NO_PRICE in run.approved:
+                return None
+            reason = f"{error}, so what the run costs can be neither estimated nor capped: take another model, or say "
+            ways = f"`limits: {{unpriced: send}}` in {run.job.key}, or `nightshift resume {run.run_id} --approve`"
+            raise _HeldError(HoldCode.NO_PRICE, f"{reason}{ways}") from None
+
+    def _count(self, run: Run, spec: InputSpec, counts: dict[int, int | BadInput], index: int) -> int | BadInput:
+        """Return an input's records, or why it is refused; it is read once for that."""
+        if index not in counts:
+            try:
+                with self.inputs.open(run.inputs[index]) as stream:
+                    counts[index] = check(stream, spec)
+            except BadInput as error:
+                counts[index] = error
+        return counts[index]
+
     def _fill(self, work: _Work, deadline: datetime) -> bool:
         """Cut the rest of the rows into chunks; False where time ran out."""
         with closing(self._rows(work)) as rows:
             item = next(rows, None)
             while item is not None:
-                with Draft(self.outputs, work.run, chunk_id(0, work.chunks + 1), work.job.batch) as draft:
+                with Draft(self.outputs, work.run, chunk_id(0, work.chunks + 1), work.batch) as draft:
                     while item is not None and self._take(work, draft, item):
                         item = next(rows, None)
                     self._close(work, draft)
@@ -147,12 +196,10 @@ class Planner:
         start, after = work.cursor
         for index, ref in enumerate(work.run.inputs[start:], start):
             if not after:
-                try:
-                    with self.inputs.open(ref) as stream:
-                        records = check(stream, work.spec)
-                except BadInput as error:
-                    work.refusals.append(f"{ref.key}: {error}")
-                    yield refuse_file(error, index)
+                records = self._count(work.run, work.spec, work.counts, index)
+                if isinstance(records, BadInput):
+                    work.refusals.append(f"{ref.key}: {records}")
+                    yield refuse_file(records, index)
                     continue
                 self._check_rows(work, ref.key, records)
             with self.inputs.open(ref) as stream:
@@ -206,7 +253,7 @@ class Planner:
                 f"raise it, or send them anyway with `nightshift resume {work.run.run_id} --approve`",
             )
 
-    def _finish(self, work: _Work) -> None:
+    def _finish(self, work: _Work, deadline: datetime) -> None:
         """Judge the plan as a whole, and let it be sent."""
         run, limit = work.run, work.job.limits.max_reject_ratio
         rejected = work.rejects[RowClass.REJECTED]
@@ -224,9 +271,15 @@ class Planner:
                 HoldCode.SAME_ROWS,
                 f"same rows as run {owner}; `nightshift resume {run.run_id} --approve` sends them anyway",
             )
+        chunks = self.ledger.chunks(run.run_id)
+        limits, pilot, verify = work.job.limits, work.job.pilot, work.job.verify
         self.ledger.finish_plan(
             replace(
                 run,
+                estimate=self.estimator.estimate(run, work.job, chunks, deadline - _RESERVE),
+                pilot_wait=pilot.wait_seconds if pilot is not None else 0,
+                max_usd=amount_of(limits.max_usd) if limits.max_usd is not None else 0,
+                verify=verify.sample if verify is not None else 0,
                 rows=work.records,
                 plan_digest=digest,
                 leftover=work.leftover,

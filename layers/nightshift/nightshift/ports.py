@@ -13,8 +13,11 @@ from nightshift.model import (
     Archive,
     BatchId,
     BatchView,
+    Budget,
+    Caching,
     Chunk,
     Claim,
+    Estimate,
     Hold,
     HoldCode,
     InputRef,
@@ -26,6 +29,7 @@ from nightshift.model import (
     Tally,
     Worker,
 )
+from nightshift.money import PriceSheet
 
 type Clock = Callable[[], datetime]
 """Returns the present moment, aware, in UTC."""
@@ -205,8 +209,50 @@ class Ledger(Protocol):
         """Claim a plan's digest for a run, if nobody has; return whose it is."""
         ...
 
+    def pin(self, run: Run, *, prices: PriceSheet | None, caching: Caching, pilot: int) -> Run:
+        """Store what every request of the plan depends on, if nobody has; return the run as it then is.
+
+        Raises:
+            Conflict: the run is held, or has another version of its job.
+        """
+        ...
+
     def finish_plan(self, run: Run) -> None:
-        """Store rows, plan_digest, leftover, max_generations and `planned`, once."""
+        """Store rows, plan_digest, leftover, max_generations, estimate, caps and `planned`, once."""
+        ...
+
+    # --- money
+    def budget(self, month: str) -> Budget:
+        """Return a month's money; `month` as `yyyy-mm`."""
+        ...
+
+    def reserve(self, run: Run, *, per_row: int, rows: int, month: str, cap: int | None) -> bool:
+        """One transaction, once: reserve `rows * per_row` for the run, and for the month if its cap leaves room.
+
+        Args:
+            run: as the ledger has it; planned, not held, nothing reserved.
+            per_row: picodollars of one row.
+            rows: those that have not ended.
+            month: `yyyy-mm`.
+            cap: of the month, in picodollars; None: no cap.
+
+        Returns:
+            False where the month has no room for it.
+
+        Raises:
+            Conflict: the run has money by now, or is held.
+        """
+        ...
+
+    def revise(self, run: Run, estimate: Estimate | None, *, per_row: int, rows: int, cap: int | None) -> bool:
+        """One transaction, once: the pilot is judged; reserve `rows * per_row` in place of what is reserved.
+
+        Same arguments, result and errors as `reserve`; more than before needs room in the month.
+        """
+        ...
+
+    def settle_nothing_more(self, run: Run) -> None:
+        """Release what is reserved for a run that is held or done, once; a no-op where that changed meanwhile."""
         ...
 
     def next_generation(self, run_id: RunId, generation: int) -> bool:
@@ -299,8 +345,20 @@ class Ledger(Protocol):
         """Move the checkpoint from `chunk.applied` to `offset` and store the tally so far, if still this worker's."""
         ...
 
-    def collected(self, chunk: Chunk, worker: Worker) -> None:
-        """ARCHIVED → COLLECTED, if the chunk is still this worker's and applied to its archive's end."""
+    def collected(self, chunk: Chunk, worker: Worker, run: Run, month: str) -> None:
+        """One transaction: ARCHIVED → COLLECTED, and the chunk's money settled on the run and its month.
+
+        What its ended rows had reserved becomes what they cost.
+
+        Args:
+            chunk: applied to its archive's end.
+            worker: has it.
+            run: as the ledger has it.
+            month: `yyyy-mm`, of a run that has no money reserved any more.
+
+        Raises:
+            Conflict: the chunk is not this worker's any more, or the run's reserve was revised meanwhile.
+        """
         ...
 
     def let_go(self, chunk: Chunk, worker: Worker) -> None:
@@ -359,6 +417,10 @@ class BatchApi(Protocol):
 
     def cancel(self, batch_id: BatchId) -> BatchView:
         """Ask for a batch to be canceled: what it has done by then is billed and can be had, once it has ended."""
+        ...
+
+    def count_tokens(self, params: Mapping[str, Any]) -> int:
+        """Return the tokens of a request's prompt, as they would be billed. Free of charge."""
         ...
 
     def results(self, batch: BatchView) -> AbstractContextManager[Iterator[bytes]]:

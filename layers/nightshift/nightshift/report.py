@@ -31,7 +31,7 @@ from typing import Any
 import msgspec
 
 from nightshift import run_files
-from nightshift.decision import fingerprint, next_generation_due
+from nightshift.decision import MOVING, fingerprint, next_generation_due
 from nightshift.model import Chunk, ChunkState, Hold, HoldCode, InputRef, RowClass, Run, RunId, Tally
 from nightshift.ports import Clock, Ledger, Outputs
 
@@ -63,8 +63,17 @@ class Reporter:
         report = self._report(run, chunks, total, state="done" if done else "held" if run.hold else "open")
         text = msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
         if self.outputs.replace(run_files.report(run_id), text, before):
+            run = self._release(run, chunks)
             self.ledger.reported(run_id, fingerprint(run, chunks), done=done)
+            self._release(self.ledger.run(run_id), chunks)
         return report
+
+    def _release(self, run: Run, chunks: Sequence[Chunk]) -> Run:
+        """Release the money of a run that sends nothing more until a person says so, or at all; return the run."""
+        if run.reserved is None or any(chunk.state in MOVING for chunk in chunks):
+            return run
+        self.ledger.settle_nothing_more(run)
+        return self.ledger.run(run.run_id)
 
     def _report(self, run: Run, chunks: Sequence[Chunk], total: Tally, *, state: str) -> Report:
         sent = [chunk for chunk in chunks if chunk.batch_id is not None]

@@ -23,15 +23,15 @@ def _json(value: Any) -> str:
 class Renderer:
     """Renders the rows of one job. What all rows share is made once; a row only adds its prompt."""
 
-    def __init__(self, job: Job) -> None:
-        """Render for this job."""
+    def __init__(self, job: Job, ttl: str = "") -> None:
+        """Render for this job, with a cache breakpoint of `ttl` at the end of what rows share; empty: none."""
         self._prompt = Prompt(job.prompt)
         self._columns = tuple(sorted(job.variables))
-        head = _json(_shared(job)).removesuffix("}")
-        self._head = f'{head},"messages":[{{"role":"user","content":'.encode()
+        self._head = _head(job, ttl)
         self._tail = b"}]}"
-        self.digest = hashlib.sha256(self._head + b"\0" + job.prompt.encode()).hexdigest()
-        """Names everything that the job adds to a row: equal digests and equal rows make equal params."""
+        self.digest = hashlib.sha256(_head(job, "") + b"\0" + job.prompt.encode()).hexdigest()
+        """Names everything that the job adds to a row: equal digests and equal rows ask the same. The cache is not in
+        it: it changes what an answer costs, and not what was asked."""
 
     def params(self, row: Row) -> bytes:
         """Return the row's params: compact UTF-8 JSON without a raw newline.
@@ -58,13 +58,18 @@ def params_of(line: bytes) -> bytes:
     return line[line.index(_PARAMS) + len(_PARAMS) : -len(_END)]
 
 
-def _shared(job: Job) -> dict[str, Any]:
-    """Return the params of every row, all but its messages."""
+def _head(job: Job, ttl: str) -> bytes:
+    head = _json(shared_params(job, ttl)).removesuffix("}")
+    return f'{head},"messages":[{{"role":"user","content":'.encode()
+
+
+def shared_params(job: Job, ttl: str) -> dict[str, Any]:
+    """Return the params of every row, all but its messages, with a cache breakpoint of `ttl` (empty: none)."""
     thinking = job.thinking.model_dump() if isinstance(job.thinking, Budget) else {"type": job.thinking}
     shared: dict[str, Any] = {"model": job.model, "max_tokens": job.max_tokens, "thinking": thinking}
     if job.system.strip():
-        cached = {"type": "ephemeral", "ttl": job.cache.ttl}
-        shared["system"] = [{"type": "text", "text": job.system, "cache_control": cached}]
+        block: dict[str, Any] = {"type": "text", "text": job.system}
+        shared["system"] = [block | {"cache_control": {"type": "ephemeral", "ttl": ttl}} if ttl else block]
     shared |= job.params
     if schema := answer_schema(job):
         format_ = {"type": "json_schema", "schema": schema}

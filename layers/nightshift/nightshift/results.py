@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from nightshift import run_files
 from nightshift.applying import Applier
 from nightshift.archiving import archive_results
+from nightshift.budgeting import month_of
 from nightshift.decision import GRACE_LOST, collectable
 from nightshift.errors import Conflict, ForeignBatch, NightshiftError, NotAccepted, ResultsIncomplete
 from nightshift.job import parse_job
@@ -21,6 +22,9 @@ MARGIN = timedelta(seconds=30)
 
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)
 """A failing chunk is kept back for twice as long each time."""
+
+SETTLE_TRIES = 10
+"""Other chunks settle beside this one, and a pilot's judgement changes what is reserved."""
 
 SENDER_LIFE = timedelta(minutes=15)
 """The longest a Lambda lives: a batch is created at most this long after its intent, give or take a clock."""
@@ -111,9 +115,23 @@ class Collector:
         if chunk.archive is None or chunk.applied < chunk.archive.size:
             self.ledger.let_go(chunk, worker)
             return Counter(unfinished=1)
-        self.ledger.collected(chunk, worker)
+        self._settle(chunk, worker)
         refused, strange = chunk.tally.tickets_refused, chunk.archive.strange
         return Counter(collected=1, rows=chunk.rows, tickets_refused=refused, strange=strange)
+
+    def _settle(self, chunk: Chunk, worker: Worker) -> None:
+        """End a chunk, and turn what its rows had reserved into what they cost."""
+        for _ in range(SETTLE_TRIES):
+            run = self.ledger.run(chunk.run_id)
+            try:
+                self.ledger.collected(chunk, worker, run, month_of(self.clock()))
+            except Conflict:
+                if self.ledger.run(chunk.run_id) == run:
+                    raise  # it was not the run's money that changed: the chunk is another's
+            else:
+                return
+        message = f"The money of run {chunk.run_id} changed {SETTLE_TRIES} times while {chunk.id} was settled."
+        raise Conflict(message)
 
     def _fail(self, chunk: Chunk, worker: Worker, error: Exception) -> None:
         """Keep the chunk back for a while, if it is still this worker's."""

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from nightshift import run_files
+from nightshift import budgeting, run_files
 from nightshift.decision import sendable, settles_at
 from nightshift.errors import (
     Ambiguous,
@@ -96,6 +96,8 @@ class Sender:
     api: BatchApi
     outputs: Outputs
     clock: Clock
+    cap: int | None = None
+    """Of a month, in picodollars; None: there is none."""
 
     def send(self, run_id: RunId, *, owner: str, deadline: datetime) -> int:
         """Send until nothing is left, something says wait, or time runs short. Returns the batches created.
@@ -123,7 +125,13 @@ class Sender:
 
     def _next(self, run_id: RunId) -> Chunk | None:
         run, now = self.ledger.run(run_id), self.clock()
-        return next((c for c in self.ledger.chunks(run_id) if sendable(c, run, now)), None)
+        chunk = next(iter(sendable(run, self.ledger.chunks(run_id), now)), None)
+        if chunk is None:
+            return None
+        if hold := budgeting.over(run, self.ledger.budget(run.budget_month), self.cap, now):
+            self.ledger.hold(run_id, hold)  # what was collected costs more than was expected
+            return None
+        return chunk
 
     def _probe(self, chunk: Chunk) -> bool:
         """Fail before the intent where the API is away, or the key or the money: a standing intent blocks every run."""

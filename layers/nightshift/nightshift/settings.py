@@ -21,6 +21,8 @@ class SubmitSettings:
     state_machine_arn: str
     api_key_secret_arn: str
     api_base_url: str
+    monthly_cap_usd: float
+    """0: there is no cap."""
 
 
 @dataclass(frozen=True, slots=True)

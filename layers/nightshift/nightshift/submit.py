@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from nightshift.budgeting import Budgeter
 from nightshift.decision import next_generation_due
 from nightshift.intake import Due, Intake, Opened, Skipped
 from nightshift.model import RunId
@@ -32,6 +33,7 @@ class Submitter:
     ledger: Ledger
     intake: Intake
     planner: Planner
+    budgeter: Budgeter
     sender: Sender
     clock: Clock
 
@@ -76,6 +78,7 @@ class Submitter:
         run = self.ledger.run(run_id)
         if run.hold is None and not run.planned and not self.planner.plan(run, deadline):
             return 0
+        self.budgeter.prepare(run_id)
         sent = self.sender.send(run_id, owner=owner, deadline=deadline)
         run = self.ledger.run(run_id)
         due = run.hold is None and next_generation_due(run, self.ledger.chunks(run_id))

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 from nightshift import clock
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from nightshift.adapters.anthropic_api import AnthropicBatches
     from nightshift.audit import Auditor
+    from nightshift.money import PriceSheet
     from nightshift.report import Reporter
     from nightshift.results import Collector
     from nightshift.settings import AuditSettings, ResultsSettings, StatusSettings, SubmitSettings
@@ -48,7 +51,10 @@ def submitter() -> "Submitter":
     from nightshift.adapters.dynamodb import DynamoLedger
     from nightshift.adapters.s3 import S3Inputs, S3Outputs
     from nightshift.adapters.stepfunctions import StepFunctionsExecutions
+    from nightshift.budgeting import Budgeter
+    from nightshift.estimating import Estimator
     from nightshift.intake import Intake
+    from nightshift.money import amount_of
     from nightshift.planning import Planner
     from nightshift.sending import Sender
     from nightshift.settings import SubmitSettings, load
@@ -59,13 +65,22 @@ def submitter() -> "Submitter":
     inputs = S3Inputs(_client("s3"), settings.input_bucket)
     outputs = S3Outputs(_client("s3"), settings.output_bucket)
     executions = StepFunctionsExecutions(_client("stepfunctions"), settings.state_machine_arn)
+    api, cap = _batches(settings), amount_of(settings.monthly_cap_usd) or None
     return Submitter(
         ledger,
         Intake(ledger, inputs, executions, clock.now),
-        Planner(ledger, inputs, outputs, clock.now),
-        Sender(ledger, _batches(settings), outputs, clock.now),
+        Planner(ledger, inputs, outputs, clock.now, Estimator(api, outputs, clock.now), _price_sheet),
+        Budgeter(ledger, outputs, clock.now, cap),
+        Sender(ledger, api, outputs, clock.now, cap),
         clock.now,
     )
+
+
+def _price_sheet(model: str, on: "date") -> "PriceSheet":
+    """Return a model's prices; the package that knows them is imported when a run is planned, and not before."""
+    from nightshift.prices import price_sheet
+
+    return price_sheet(model, on)
 
 
 def watcher() -> "Watcher":

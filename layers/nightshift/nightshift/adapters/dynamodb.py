@@ -11,10 +11,13 @@ from nightshift.model import (
     Archive,
     BatchId,
     BatchView,
+    Budget,
+    Caching,
     Chunk,
     ChunkId,
     ChunkState,
     Claim,
+    Estimate,
     Hold,
     HoldCode,
     InputRef,
@@ -27,6 +30,7 @@ from nightshift.model import (
     Tally,
     Worker,
 )
+from nightshift.money import PriceSheet
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -60,6 +64,11 @@ def input_key(ref: InputRef) -> Key:
 def night_key(at: datetime) -> Key:
     """Return the key of a night."""
     return {"pk": "NIGHT", "sk": timestamp(at)}
+
+
+def budget_key(month: str) -> Key:
+    """Return the key of a month's money."""
+    return {"pk": f"BUDGET#{month}", "sk": "MONTH"}
 
 
 class DynamoLedger:
@@ -168,7 +177,9 @@ class DynamoLedger:
         for chunk in chunks:  # first: killed between, the run still has its old job, and is planned again
             self._client.delete_item(TableName=self._table, Key=to_wire(chunk_key(run.run_id, chunk.id)))
         sets: dict[str, Any] = {"job": job, "planned": False, "rows": 0, "leftover": Tally(), "plan_digest": ""}
-        self._change_run(run.run_id, "attribute_exists(#hold)", None, replanned_at=at, **sets)
+        sets |= {"caching": None, "prices": None, "estimate": None, "pilot": 0}
+        held = "attribute_exists(#hold) AND attribute_not_exists(#reserved)"
+        self._change_run(run.run_id, held, None, replanned_at=at, **sets)
 
     def next_execution(self, run_id: RunId, number: int) -> bool:
         """See `ports.Ledger`."""
@@ -260,6 +271,24 @@ class DynamoLedger:
             return RunId((self._items.get(key) or {})["run_id"])
         return run_id
 
+    def pin(self, run: Run, *, prices: PriceSheet | None, caching: Caching, pilot: int) -> Run:
+        """See `ports.Ledger`."""
+        try:
+            self._change_run(
+                run.run_id,
+                f"attribute_not_exists(#caching) AND {_SAME_PLAN}",
+                {"version": run.job.version_id},
+                prices=prices,
+                caching=caching,
+                pilot=pilot,
+            )
+        except Conflict:
+            found = self.run(run.run_id)
+            if found.caching is None or found.hold is not None or found.job != run.job:
+                raise
+            return found
+        return self.run(run.run_id)
+
     def finish_plan(self, run: Run) -> None:
         """See `ports.Ledger`."""
         self._change_run(
@@ -271,7 +300,66 @@ class DynamoLedger:
             plan_digest=run.plan_digest,
             leftover=run.leftover,
             max_generations=run.max_generations,
+            pilot_wait=run.pilot_wait,
+            estimate=run.estimate,
+            max_usd=run.max_usd,
+            verify=run.verify,
         )
+
+    # --- money
+
+    def budget(self, month: str) -> Budget:
+        """See `ports.Ledger`."""
+        item = self._items.get(budget_key(month))
+        return decode(item, Budget) if item is not None else Budget()
+
+    def reserve(self, run: Run, *, per_row: int, rows: int, month: str, cap: int | None) -> bool:
+        """See `ports.Ledger`."""
+        sets: dict[str, Any] = {"reserved": per_row * rows, "row_reserve": per_row, "budget_month": month}
+        mine = Change(
+            run_key(run.run_id), sets, when=f"#planned = :yes AND attribute_not_exists(#reserved) AND {_SENDS}",
+            values={"yes": True, "open": RunState.OPEN},
+        )  # fmt: skip
+        return self._commit(mine, month, per_row * rows, cap)
+
+    def revise(self, run: Run, estimate: Estimate | None, *, per_row: int, rows: int, cap: int | None) -> bool:
+        """See `ports.Ledger`."""
+        sets = {"piloted": True, "revised": estimate, "row_reserve": per_row, "reserved": per_row * rows}
+        mine = Change(
+            run_key(run.run_id), _encoded(sets), when=f"#piloted = :no AND #reserved = :seen AND {_SENDS}",
+            values={"no": False, "seen": run.reserved, "open": RunState.OPEN},
+        )  # fmt: skip
+        return self._commit(mine, run.budget_month, per_row * rows - (run.reserved or 0), cap)
+
+    def _commit(self, mine: Change, month: str, amount: int, cap: int | None) -> bool:
+        """Change a run and commit money of its month, or find that the month has no room for it."""
+        room, values = "", {}
+        if cap is not None and amount > 0:
+            room, values = "attribute_not_exists(#committed) OR #committed <= :room", {"room": cap - amount}
+            if cap < amount:
+                return False
+        try:
+            self._items.apply_all(
+                [mine, Change(budget_key(month), adds={"committed": amount}, when=room, values=values)]
+            )
+        except Conflict:
+            if cap is None or self.budget(month).committed + amount <= cap:
+                raise  # it was not the room: the run has moved on
+            return False
+        return True
+
+    def settle_nothing_more(self, run: Run) -> None:
+        """See `ports.Ledger`."""
+        if run.reserved is None:
+            return
+        mine = Change(
+            run_key(run.run_id),
+            {"reserved": None},
+            when="#reserved = :seen AND (attribute_exists(#hold) OR #state = :done)",
+            values={"seen": run.reserved, "done": RunState.DONE},
+        )
+        with suppress(Conflict):  # somebody did it, or the run goes on
+            self._items.apply_all([mine, Change(budget_key(run.budget_month), adds={"committed": -run.reserved})])
 
     def next_generation(self, run_id: RunId, generation: int) -> bool:
         """See `ports.Ledger`."""
@@ -305,7 +393,7 @@ class DynamoLedger:
                 ),
                 Change(
                     run_key(chunk.run_id),
-                    when="attribute_not_exists(#hold) AND #state = :open",
+                    when=f"attribute_exists(#reserved) AND {_SENDS}",
                     values={"open": RunState.OPEN},
                     kind="ConditionCheck",
                 ),
@@ -415,10 +503,20 @@ class DynamoLedger:
         when, values = "#applied = :from", {"from": chunk.applied}
         return self._change_chunk(chunk, ChunkState.ARCHIVED, worker, when, values, applied=offset, tally=tally)
 
-    def collected(self, chunk: Chunk, worker: Worker) -> None:
+    def collected(self, chunk: Chunk, worker: Worker, run: Run, month: str) -> None:
         """See `ports.Ledger`."""
-        when = "#applied = #archive.#size"
-        self._change_chunk(chunk, ChunkState.ARCHIVED, worker, when, state=ChunkState.COLLECTED, worker=None, error="")
+        sets: dict[str, Any] = {"state": ChunkState.COLLECTED, "worker": None, "error": ""}
+        edge = self._chunk_change(chunk, ChunkState.ARCHIVED, worker, "#applied = #archive.#size", **sets)
+        paid, freed = sum(chunk.tally.paid.values()), 0
+        when, values = "attribute_not_exists(#reserved)", {}
+        if run.reserved is not None:
+            month, freed = run.budget_month, run.row_reserve * (chunk.rows - chunk.tally.retryable)
+            when, values = "attribute_exists(#reserved) AND #row_reserve = :per_row", {"per_row": run.row_reserve}
+        adds = {"spent": paid} | ({"reserved": -freed} if freed else {})
+        settled = Change(run_key(chunk.run_id), adds=adds, when=when, values=values)
+        self._items.apply_all(
+            [edge, settled, Change(budget_key(month), adds={"spent": paid, "committed": paid - freed})]
+        )
 
     def postpone(self, chunk: Chunk, *, not_before: datetime, error: str) -> None:
         """See `ports.Ledger`."""
@@ -495,6 +593,8 @@ class DynamoLedger:
             raise Conflict(message)
         return item
 
+
+_SENDS = "attribute_not_exists(#hold) AND #state = :open"
 
 _SAME_PLAN = "attribute_not_exists(#hold) AND #job.#version_id = :version"
 """A hold forbids planning, and after it another version of the job may be pinned: a planner that lived on must stop."""

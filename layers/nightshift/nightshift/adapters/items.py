@@ -89,6 +89,8 @@ class Change:
     key: Key
     sets: Mapping[str, Any] = field(default_factory=dict)
     """Attributes as they shall be; None removes one."""
+    adds: Mapping[str, int] = field(default_factory=dict)
+    """What to add to numbers, which start at 0. Only beside another change that tells whether all was done."""
     when: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
     kind: str = "Update"
@@ -106,10 +108,11 @@ class Change:
         else:
             request["Key"] = to_wire(self.key)
         if self.kind == "Update":
-            names |= set(self.sets)
-            values |= {f"set_{k}": v for k, v in kept.items()}
+            names |= set(self.sets) | set(self.adds)
+            values |= {f"set_{k}": v for k, v in kept.items()} | {f"add_{k}": v for k, v in self.adds.items()}
             clauses = ["SET " + ", ".join(f"#{k} = :set_{k}" for k in kept)] if kept else []
             clauses += ["REMOVE " + ", ".join(f"#{k}" for k in dropped)] if dropped else []
+            clauses += ["ADD " + ", ".join(f"#{k} :add_{k}" for k in self.adds)] if self.adds else []
             request["UpdateExpression"] = " ".join(clauses)
         if self.when:
             request["ConditionExpression"] = self.when
