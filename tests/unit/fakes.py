@@ -4,11 +4,12 @@ import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from nightshift.errors import BadInput, BadJob
-from nightshift.model import Chunk, Hold, InputRef, JobRef, Run, RunId
+from nightshift.model import Caching, Chunk, Hold, InputRef, JobRef, Run, RunId
+from nightshift.money import PriceSheet
 from tests.unit.conftest import START
 
 
@@ -123,6 +124,7 @@ class MemoryPlanLedger:
     held: dict[str, Hold] = field(default_factory=dict)
     planned: dict[str, Chunk] = field(default_factory=dict)
     digests: dict[str, RunId] = field(default_factory=dict)
+    pinned: Run | None = None
     finished: Run | None = None
     generation: int = 0
     before_write: Callable[[str], None] = lambda _what: None
@@ -130,6 +132,12 @@ class MemoryPlanLedger:
     def hold(self, run_id: RunId, hold: Hold) -> bool:
         self.before_write("hold")
         return self.held.setdefault(run_id, hold) is hold
+
+    def pin(self, run: Run, *, prices: PriceSheet | None, caching: Caching, pilot: int) -> Run:
+        self.before_write("pin")
+        if self.pinned is None:
+            self.pinned = replace(run, prices=prices, caching=caching, pilot=pilot)
+        return self.pinned
 
     def chunks(self, _run_id: RunId) -> Sequence[Chunk]:
         return [self.planned[key] for key in sorted(self.planned)]

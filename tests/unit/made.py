@@ -5,21 +5,14 @@ from datetime import timedelta
 from typing import Any
 
 from nightshift.model import BatchId, BatchView, Chunk, ChunkState, InputRef, Intent, JobRef, Run, RunId, chunk_id
-from nightshift.ports import Ledger
 from tests.unit.conftest import START
 
 RUN = RunId("triage-20261122-abcdefgh")
 JOB = JobRef("triage", "jobs/triage.yaml", "v1")
 
 PER_ROW = 1_000_000
-"""Picodollars that tests reserve for a row."""
+"""Picodollars reserved for each row of a run."""
 MONTH = f"{START:%Y-%m}"
-
-
-def planned(ledger: Ledger, rows: int, **changes: Any) -> None:
-    """Finish the plan of a run of so many rows, and reserve their money."""
-    ledger.finish_plan(run(rows=rows, plan_digest="d", **changes))
-    ledger.reserve(ledger.run(RUN), per_row=PER_ROW, rows=rows, month=MONTH, cap=None)
 
 
 def input_ref(key: str = "inbox/triage/a.jsonl", version: str = "v1") -> InputRef:
@@ -27,7 +20,9 @@ def input_ref(key: str = "inbox/triage/a.jsonl", version: str = "v1") -> InputRe
 
 
 def run(run_id: RunId = RUN, **changes: Any) -> Run:
-    return replace(Run(run_id, JOB, (input_ref(),), created=START, trigger="upload"), **changes)
+    """Make a run that may send: its money is reserved."""
+    money = {"reserved": 1000 * PER_ROW, "row_reserve": PER_ROW, "budget_month": MONTH}
+    return replace(Run(run_id, JOB, (input_ref(),), created=START, trigger="upload"), **money | changes)  # type: ignore[arg-type]
 
 
 def chunk(number: int = 1, state: ChunkState = ChunkState.PLANNED, generation: int = 0, **changes: Any) -> Chunk:

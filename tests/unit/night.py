@@ -72,7 +72,6 @@ class Night:
         self.ledger.finish_plan(
             replace(made.run(), planned=True, rows=total, max_generations=max_generations, leftover=rest)
         )
-        self.ledger.reserve(made.run(), per_row=made.PER_ROW, rows=chunks * self.rows, month=made.MONTH, cap=None)
         for number in range(1, (chunks if sent is None else sent) + 1):
             self.send(chunk_id(0, number))
 

@@ -26,7 +26,7 @@ from nightshift.model import (
     Worker,
 )
 from tests.unit.conftest import START
-from tests.unit.made import RUN, batch, chunk, input_ref, intent, run
+from tests.unit.made import MONTH, RUN, batch, chunk, input_ref, intent, run
 
 HOLD = Hold(HoldCode.BY_HAND, "because", START)
 TALLY = Tally({RowClass.ANSWERED: 2}, {"input_tokens": 7}, {"batch": 2}, retryable=1, tickets_written=2)
@@ -291,11 +291,11 @@ def test_a_chunk_is_collected_when_all_its_archive_is_applied(ledger: DynamoLedg
     half = ledger.applied(mine, ME, 5, TALLY)
 
     with pytest.raises(Conflict):
-        ledger.collected(half, ME)
+        ledger.collected(half, ME, ledger.run(RUN), MONTH)
     with pytest.raises(Conflict):
         ledger.applied(mine, ME, 7, TALLY)  # from a checkpoint that has moved
     whole = ledger.applied(half, ME, 10, TALLY + TALLY)
-    ledger.collected(whole, ME)
+    ledger.collected(whole, ME, ledger.run(RUN), MONTH)
 
     (done,) = ledger.chunks(RUN)
     assert (done.state, done.worker, done.applied, done.tally) == (ChunkState.COLLECTED, None, 10, TALLY + TALLY)

@@ -10,9 +10,12 @@ import pytest
 
 from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.errors import Conflict
+from nightshift.estimating import Estimator
 from nightshift.model import Chunk, HoldCode, JobRef, RowClass, Run, RunId, chunk_id, custom_id
 from nightshift.planning import Planner
+from nightshift.prices import price_sheet
 from tests.unit.conftest import START, MovableClock
+from tests.unit.fake_api import FakeApi
 from tests.unit.fakes import MemoryInputs, MemoryOutputs, MemoryPlanLedger
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +46,9 @@ class Desk:
     inputs: MemoryInputs = field(default_factory=MemoryInputs)
     outputs: MemoryOutputs = field(default_factory=MemoryOutputs)
 
+    def __post_init__(self) -> None:
+        self.api = FakeApi(self.clock)
+
     def open(self, *files: str | bytes, job: str = JOB, run_id: str = "triage-20261122-abcdefgh") -> Run:
         """Open a run over files, given as their content."""
         self.inputs.files["jobs/triage.yaml"] = job.encode()
@@ -56,7 +62,12 @@ class Desk:
         return run
 
     def plan(self, run: Run, deadline: Any = LATER) -> bool:
-        return Planner(self.ledger, self.inputs, self.outputs, self.clock).plan(self.ledger.run(run.run_id), deadline)
+        return self.planner.plan(self.ledger.run(run.run_id), deadline)
+
+    @property
+    def planner(self) -> Planner:
+        estimator = Estimator(self.api, self.outputs, self.clock)
+        return Planner(self.ledger, self.inputs, self.outputs, self.clock, estimator, price_sheet)
 
     def approve(self, run: Run) -> Run:
         held = self.ledger.run(run.run_id)
@@ -368,7 +379,9 @@ class World:
 
     @property
     def planner(self) -> Planner:
-        return Planner(self.ledger, self.inputs, self.outputs, MovableClock())  # type: ignore[arg-type]
+        clock = MovableClock()
+        estimator = Estimator(FakeApi(clock), self.outputs, clock)
+        return Planner(self.ledger, self.inputs, self.outputs, clock, estimator, price_sheet)  # type: ignore[arg-type]
 
     @property
     def state(self) -> Any:
@@ -445,7 +458,7 @@ def test_a_planner_that_was_frozen_until_there_are_retries_lists_no_row_as_a_dup
         f"runs/{run.run_id}/plan/g0-000001.ids"
     ]
 
-    Planner(desk.ledger, desk.inputs, desk.outputs, desk.clock).plan(frozen, LATER)
+    desk.planner.plan(frozen, LATER)
 
     assert list(desk.outputs.keys(f"runs/{run.run_id}/rejects/")) == []
 
