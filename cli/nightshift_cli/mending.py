@@ -12,6 +12,21 @@ WAYS_OUT: Mapping[HoldCode, Sequence[str]] = {
     HoldCode.NO_USABLE_INPUT: ["mend the file", "{submit}"],
     HoldCode.TOO_MANY_REJECTS: ["mend the file", "{submit}", "or send the other rows: {resume} --approve"],
     HoldCode.TOO_MANY_ROWS: ["raise the limit in {file}", "{put}", "{resume}", "or just this once: {resume} --approve"],
+    HoldCode.NO_PRICE: ["take another model in {file}", "{put}", "{resume}", "or without a price: {resume} --approve"],
+    HoldCode.OVER_MAX_USD: [
+        "raise limits.max_usd in {file}",
+        "{put}",
+        "{resume}",
+        "or just this once: {resume} --approve",
+    ],
+    HoldCode.OVER_MONTH: ["deploy with a higher MonthlyCapUsd", "{resume}", "or just this once: {resume} --approve"],
+    HoldCode.BAD_PILOT: [
+        "mend {file}",
+        "{put}",
+        "{submit}",
+        "{cancel}",
+        "or send the rest as it is: {resume} --approve",
+    ],
     HoldCode.SAME_ROWS: ["{resume} --approve"],
     HoldCode.API_REJECTED: ["mend {file}", "{put}", "{resume}"],
     HoldCode.API_KEY: ["{key}", "{resume}"],
@@ -30,6 +45,7 @@ def ways_out(run: Run, stack: Stack) -> Sequence[str]:
     if run.hold is None:
         return ()
     words = {
+        "cancel": stack.command(f"cancel {run.run_id} --reason 'bad prompt' --yes"),
         "file": run.job.key,
         "key": stack.outputs["PutKeyCommand"],
         "put": stack.command(f"job put {run.job.key}"),

@@ -283,6 +283,7 @@ class TestInterruptions:
             rows={RowClass.ANSWERED: 2, RowClass.INVALID: 1, RowClass.CANCELED: 1},
             usage={name: 3 * count for name, count in FLAT_USAGE.items()},
             service_tiers={"batch": 3},
+            reasons={"not_json": 1, "canceled": 1},
             retryable=1,
             tickets_written=finished.tally.tickets_written,
             tickets_unchanged=2 - finished.tally.tickets_written,

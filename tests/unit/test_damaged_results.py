@@ -16,7 +16,7 @@ from nightshift.archiving import archive_results
 from nightshift.errors import ForeignBatch, ResultsIncomplete
 from nightshift.job_sections import Output
 from nightshift.model import Archive, BatchId, chunk_id, custom_id
-from nightshift.outcomes import outcomes, tally
+from nightshift.outcomes import costs_of, outcomes, tally
 from tests.unit import made
 from tests.unit.conftest import START, MovableClock
 from tests.unit.fakes import MemoryOutputs
@@ -119,4 +119,4 @@ def test_no_damage_makes_an_archive_with_a_silent_gap(damage: Sequence[Damage], 
     assert reading == 3 or sorted(names) == IDS
     assert (found.size, found.lines) == (len(to.files[KEY]), len(names))
     assert found.strange == to.files.get(ASIDE, b"").count(b"\n")
-    msgspec.json.encode([archived, tally(archived, last=True)])
+    msgspec.json.encode([archived, tally(archived, costs_of(archived, None), last=True)])

@@ -174,6 +174,10 @@ def test_a_plan_that_sent_nothing_can_be_forgotten(ledger: DynamoLedger) -> None
     ledger.create_run(run())
     ledger.plan_chunk(chunk())
     ledger.hold(RUN, HOLD)
+    with pytest.raises(Conflict):
+        ledger.replan(ledger.run(RUN), JobRef("triage", "jobs/triage.yaml", "v2"), START)  # its money is reserved
+    assert ledger.chunks(RUN) == [chunk()]
+    ledger.settle_nothing_more(ledger.run(RUN))
 
     ledger.replan(ledger.run(RUN), JobRef("triage", "jobs/triage.yaml", "v2"), START)
 

@@ -1,6 +1,8 @@
 """Result lines become outcomes; no line, however strange, costs more than its row."""
 
 import json
+from collections.abc import Iterable
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -11,11 +13,20 @@ from hypothesis import strategies as st
 from nightshift.answers import answer_reader
 from nightshift.job_sections import Output
 from nightshift.model import Outcome, RowClass, Tally
-from nightshift.outcomes import custom_id_of, outcomes, tally
+from nightshift.outcomes import costs_of, custom_id_of, outcomes, tally
+from nightshift.prices import price_sheet
 from tests.unit.result_lines import USAGE, canceled, errored, expired, labelled, line, succeeded
 
 LABELS = Output(labels=("billing", "Feature Request"))
 TEXT = Output(text=True)
+PRICES = price_sheet("claude-haiku-5-5", date(2026, 11, 25))
+
+
+def counted(found: Iterable[Outcome], *, last: bool) -> Tally:
+    found = list(found)
+    return tally(found, costs_of(found, PRICES), last=last)
+
+
 SCHEMA = Output.model_validate(
     {
         "schema": {
@@ -266,7 +277,7 @@ class TestStrangeLines:
         first, strange, last = outcomes(labelled("a") + line("b", result) + labelled("c"), answer_reader(LABELS))
         assert [first.custom_id, strange.custom_id, last.custom_id] == ["a", "b", "c"]
         assert strange.row_class is not RowClass.ANSWERED
-        tally([first, strange, last], last=True)
+        counted([first, strange, last], last=True)
 
     @pytest.mark.parametrize(
         ("data", "found"),
@@ -300,18 +311,29 @@ class TestTally:
                 "output_tokens": 10,
             },
             service_tiers={"batch": 2},
+            paid={  # picodollars per token of claude-haiku-5-5 in a batch
+                "input": 32 * 50_000,
+                "output": 10 * 250_000,
+                "cache_write_5m": 4 * 62_500,
+                "cache_write_1h": 10 * 100_000,
+                "cache_read": 6 * 5_000,
+            },
+            synchronous=2 * (32 * 50_000 + 10 * 250_000 + 4 * 62_500 + 10 * 100_000 + 6 * 5_000),
+            uncached=(32 + 4 + 10 + 6) * 50_000 + 10 * 250_000,
+            reasons={"not_json": 1, "not_found_error: Overloaded": 1, "canceled": 1},
             retryable=1,
         )
-        assert tally(outcomes(data, answer_reader(LABELS)), last=False) == expected
+        assert counted(outcomes(data, answer_reader(LABELS)), last=False) == expected
 
     @pytest.mark.parametrize(
         "usage", [{"input_tokens": 10**40}, {"input_tokens": -1}, {"": 1}, {"a": {"": 1, "b": 10**13}}, {"a": True}]
     )
     def test_what_is_no_count_of_tokens_is_not_counted(self, usage: dict[str, Any]) -> None:
         found = succeeded("a", "x", usage=usage | {"output_tokens": 5, "service_tier": {"no": "tier"}})
-        counted = tally(outcomes(found, answer_reader(LABELS)), last=True)
-        assert (counted.usage, counted.service_tiers) == ({"output_tokens": 5}, {})
+        total = counted(outcomes(found, answer_reader(LABELS)), last=True)
+        assert (total.usage, total.service_tiers) == ({"output_tokens": 5}, {})
 
     def test_in_the_last_generation_retryable_rows_end_as_what_they_are(self) -> None:
-        counted = tally(outcomes(expired("a") + errored("b"), answer_reader(LABELS)), last=True)
-        assert counted == Tally(rows={RowClass.EXPIRED: 1, RowClass.ERRORED: 1})
+        total = counted(outcomes(expired("a") + errored("b"), answer_reader(LABELS)), last=True)
+        reasons = {"expired": 1, "overloaded_error: Overloaded": 1}
+        assert total == Tally(rows={RowClass.EXPIRED: 1, RowClass.ERRORED: 1}, reasons=reasons)

@@ -26,8 +26,8 @@ def row(**values: Any) -> Row:
     return Row("1", values, 0, 1, 1, "0" * 16)
 
 
-def params(made: Job, **values: Any) -> Any:
-    return json.loads(Renderer(made).params(row(**values)))
+def params(made: Job, ttl: str = "", **values: Any) -> Any:
+    return json.loads(Renderer(made, ttl).params(row(**values)))
 
 
 def prompt(made: Job, **values: Any) -> Any:
@@ -35,13 +35,20 @@ def prompt(made: Job, **values: Any) -> Any:
 
 
 def test_the_system_prompt_is_one_block_with_the_cache_breakpoint_at_its_end() -> None:
-    assert params(job(system="Be brief.\n", cache={"ttl": "5m"}), body="hi") == {
+    assert params(job(system="Be brief.\n"), "5m", body="hi") == {
         "model": "claude-haiku-5-5",
         "max_tokens": 64,
         "thinking": {"type": "disabled"},
         "system": [{"type": "text", "text": "Be brief.\n", "cache_control": {"type": "ephemeral", "ttl": "5m"}}],
         "messages": [{"role": "user", "content": "<ticket>hi</ticket>"}],
     }
+
+
+def test_without_a_breakpoint_the_system_prompt_is_a_plain_block_and_the_digest_is_the_same() -> None:
+    made = job(system="Be brief.")
+    assert params(made, body="hi")["system"] == [{"type": "text", "text": "Be brief."}]
+    assert Renderer(made).digest == Renderer(made, "1h").digest  # the same rows are the same, cached or not
+    assert Renderer(made).digest != Renderer(job(system="Be long.")).digest
 
 
 def test_a_blank_system_prompt_is_left_out_because_the_api_refuses_empty_blocks() -> None:

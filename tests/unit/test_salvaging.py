@@ -200,6 +200,7 @@ def test_an_orphan_that_does_not_hold_the_chunk_s_rows_is_not_used(desk: Desk, c
 def test_a_batch_of_an_earlier_plan_is_not_used(desk: Desk) -> None:
     desk.orphan(age=HOUR)
     desk.ledger.hold(RUN, Hold(HoldCode.BY_HAND, "because", START))
+    desk.ledger.settle_nothing_more(desk.ledger.run(RUN))
     newer = JobRef("triage", "jobs/triage.yaml", "v2")
     desk.ledger.replan(desk.ledger.run(RUN), newer, desk.clock() - timedelta(minutes=64))  # clocks differ, by up to 5
     desk.ledger.release(desk.ledger.run(RUN), approve=None)
@@ -214,6 +215,7 @@ def test_a_batch_of_an_earlier_plan_is_not_used(desk: Desk) -> None:
 def test_a_batch_of_the_plan_that_followed_is_used(desk: Desk) -> None:
     desk.orphan(age=HOUR)
     desk.ledger.hold(RUN, Hold(HoldCode.BY_HAND, "because", START))
+    desk.ledger.settle_nothing_more(desk.ledger.run(RUN))
     newer = JobRef("triage", "jobs/triage.yaml", "v2")
     desk.ledger.replan(desk.ledger.run(RUN), newer, desk.clock() - timedelta(minutes=66))
     desk.ledger.release(desk.ledger.run(RUN), approve=None)

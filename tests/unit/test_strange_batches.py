@@ -63,7 +63,7 @@ class TestEnds:
     def test_a_batch_canceled_before_its_first_row_ends_with_no_answer(self, night: Night) -> None:
         tally = collect(night, canceled(A), canceled(B), canceled(C), canceled=3)
         assert files(night) == {"failed": dict.fromkeys((A, B, C), "canceled")}
-        assert (tally, night.tickets.items) == (Tally(rows={RowClass.CANCELED: 3}), {})
+        assert (tally, night.tickets.items) == (Tally(rows={RowClass.CANCELED: 3}, reasons={"canceled": 3}), {})
         assert night.chunk(FIRST).failures == 0
 
     def test_an_expired_batch_is_asked_again_as_a_whole(self, night: Night) -> None:
@@ -75,7 +75,7 @@ class TestEnds:
     def test_an_expired_batch_of_the_last_generation_fails_as_a_whole(self, night: Night) -> None:
         tally = collect(night, expired(A), expired(B), expired(C), max_generations=0, expired=3)
         assert files(night) == {"failed": dict.fromkeys((A, B, C), "expired")}
-        assert tally == Tally(rows={RowClass.EXPIRED: 3})
+        assert tally == Tally(rows={RowClass.EXPIRED: 3}, reasons={"expired": 3})
         assert (report(night)["state"], night.run().state) == ("done", RunState.DONE)
 
     def test_of_a_batch_of_errors_those_that_may_pass_are_asked_again(self, night: Night) -> None:
@@ -104,7 +104,7 @@ class TestSettled:
         night.counts = {"processing": 0, "succeeded": succeeded}
         assert read_thrice(night) == [{"failed": 1}, {"failed": 1}, COLLECTED]
         assert files(night) == {"failed": dict.fromkeys((A, B, C), "missing")}
-        assert night.chunk(FIRST).tally == Tally(rows={RowClass.MISSING: 3})
+        assert night.chunk(FIRST).tally == Tally(rows={RowClass.MISSING: 3}, reasons={"not in the results": 3})
         assert (night.tickets.items, report(night)["state"]) == ({}, "done")
 
     def test_strange_lines_cost_no_row_and_are_reported(self, night: Night) -> None:

@@ -163,7 +163,7 @@ class Ledger(Protocol):
         """Forget the plan of a held run that has sent nothing, note when, and pin another version of its job.
 
         Raises:
-            Conflict: something was sent, or the run is not held.
+            Conflict: something was sent, money is still reserved, or the run is not held.
         """
         ...
 

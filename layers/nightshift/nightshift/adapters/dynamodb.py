@@ -171,8 +171,8 @@ class DynamoLedger:
     def replan(self, run: Run, job: JobRef, at: datetime) -> None:
         """See `ports.Ledger`."""
         chunks = self.chunks(run.run_id)
-        if run.hold is None or any(c.state is not ChunkState.PLANNED for c in chunks):
-            message = f"Run {run.run_id} is not held, or has sent something; its plan stands."
+        if run.hold is None or run.reserved is not None or any(c.state is not ChunkState.PLANNED for c in chunks):
+            message = f"Run {run.run_id} is not held, or has money, or has sent something; its plan stands."
             raise Conflict(message)
         for chunk in chunks:  # first: killed between, the run still has its old job, and is planned again
             self._client.delete_item(TableName=self._table, Key=to_wire(chunk_key(run.run_id, chunk.id)))
