@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 import tempfile
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ def main() -> None:
     parser.add_argument("--dynamodb", choices=["moto", "local"], default="moto")
     aws: App = DomainDispatcherApplication(create_backend_app)
     if parser.parse_args().dynamodb == "moto":
-        serve(aws)
+        serve(one_by_one(aws))
         return
     with tempfile.TemporaryDirectory() as scratch:
         try:
@@ -49,6 +50,17 @@ def serve(aws: App) -> None:
     print(json.dumps({"endpoint": server.endpoint}), flush=True)
     sys.stdin.read()
     server.stop()
+
+
+def one_by_one(aws: App) -> App:
+    """Return an application that answers one request at a time: moto's conditional writes interleave, AWS's do not."""
+    busy = threading.Lock()
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        with busy:
+            return list(aws(environ, start_response))
+
+    return answer
 
 
 def both(aws: App, dynamodb: App) -> App:

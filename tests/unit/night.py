@@ -60,17 +60,24 @@ class Night:
         self.api = FakeApi(self.clock)
 
     def begin(
-        self, *, chunks: int = 1, sent: int | None = None, max_generations: int = 0, leftover: Tally | None = None
+        self,
+        *,
+        chunks: int = 1,
+        sent: int | None = None,
+        max_generations: int = 0,
+        leftover: Tally | None = None,
+        **run: Any,
     ) -> None:
         """Create the run, plan its chunks, send them (or the first `sent`), and let their batches end."""
         self.outputs.files[run_files.job(made.RUN)] = self.job
-        self.ledger.create_run(made.run())
+        begun = made.run(**run)
+        self.ledger.create_run(begun)
         for number in range(1, chunks + 1):
             self.plan(chunk_id(0, number))
         rest = leftover or Tally()
         total = chunks * self.rows + sum(rest.rows.values())
         self.ledger.finish_plan(
-            replace(made.run(), planned=True, rows=total, max_generations=max_generations, leftover=rest)
+            replace(begun, planned=True, rows=total, max_generations=max_generations, leftover=rest)
         )
         for number in range(1, (chunks if sent is None else sent) + 1):
             self.send(chunk_id(0, number))

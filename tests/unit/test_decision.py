@@ -28,6 +28,7 @@ POLICY = Policy(poll_min_seconds=30, poll_max_seconds=360, poll_percent=5, max_t
 MINUTE = timedelta(minutes=1)
 HELD = Hold(HoldCode.BY_HAND, "because", START)
 PLANNED = run(planned=True, max_generations=2)
+PILOTED = run(planned=True, pilot=3, pilot_wait=3600)
 RETRYABLE = Tally(retryable=1)
 CANCELED = Hold(HoldCode.CANCELED, "because", START)
 LOST = chunk(state=ChunkState.SENT, sent_at=START - timedelta(hours=26, seconds=1))
@@ -47,6 +48,18 @@ def reported(state: Run, *chunks: Chunk) -> Run:
         (run(working_until=START), [], None, StepKind.SUBMIT),
         (PLANNED, [chunk()], None, StepKind.SUBMIT),
         (PLANNED, [chunk(not_before=START + MINUTE)], None, StepKind.WAIT),
+        (replace(PLANNED, reserved=None), [chunk()], None, StepKind.SUBMIT),
+        (replace(PLANNED, reserved=None, hold=HELD), [chunk()], None, StepKind.REPORT),
+        (replace(PLANNED, reserved=None), [chunk(1, generation=1), COLLECTED], None, StepKind.REPORT),
+        (replace(PLANNED, state=RunState.DONE, verify=3), [COLLECTED], None, StepKind.VERIFY),
+        (replace(PLANNED, state=RunState.DONE, verify=3, verified=True), [COLLECTED], None, StepKind.DONE),
+        (PILOTED, [chunk(), chunk(2)], None, StepKind.SUBMIT),
+        (PILOTED, [chunk(state=ChunkState.SENT, sent_at=START), chunk(2)], None, StepKind.WAIT),
+        (PILOTED, [chunk(state=ChunkState.SENT, sent_at=START - 60 * MINUTE), chunk(2)], None, StepKind.SUBMIT),
+        (PILOTED, [chunk(state=ChunkState.ENDED, sent_at=START - 59 * MINUTE), chunk(2)], None, StepKind.COLLECT),
+        (PILOTED, [COLLECTED, chunk(2)], None, StepKind.SUBMIT),
+        (replace(PILOTED, hold=HELD), [COLLECTED, chunk(2)], None, StepKind.REPORT),
+        (replace(PILOTED, piloted=True), [COLLECTED, chunk(2, ChunkState.SENT)], None, StepKind.WAIT),
         (PLANNED, [chunk()], intent(2), StepKind.WAIT),
         (PLANNED, [chunk()], intent(2, deadline=START - 15 * MINUTE), StepKind.SUBMIT),
         (PLANNED, [chunk(state=ChunkState.SENDING)], intent(), StepKind.WAIT),

@@ -230,7 +230,7 @@ def _failed_line(row: _Planned, outcome: Outcome, cost: Cost | None = None) -> b
 
 def _cost(cost: Cost | None) -> dict[str, Any]:
     """Return what a row cost in USD, to the last digit; nothing where it has no price."""
-    return {"cost_usd": msgspec.Raw(f"{usd(cost.total):f}".encode())} if cost is not None else {}
+    return {"cost_usd": msgspec.Raw(f"{usd(cost.total).normalize():f}".encode())} if cost is not None else {}
 
 
 def _retry_line(row: _Planned, outcome: Outcome) -> bytes:
