@@ -284,6 +284,7 @@ class TestInterruptions:
             usage={name: 3 * count for name, count in FLAT_USAGE.items()},
             service_tiers={"batch": 3},
             reasons={"not_json": 1, "canceled": 1},
+            labels={"billing": 2},
             retryable=1,
             tickets_written=finished.tally.tickets_written,
             tickets_unchanged=2 - finished.tally.tickets_written,

@@ -331,7 +331,23 @@ class TestTally:
     def test_what_is_no_count_of_tokens_is_not_counted(self, usage: dict[str, Any]) -> None:
         found = succeeded("a", "x", usage=usage | {"output_tokens": 5, "service_tier": {"no": "tier"}})
         total = counted(outcomes(found, answer_reader(LABELS)), last=True)
-        assert (total.usage, total.service_tiers) == ({"output_tokens": 5}, {})
+        assert (total.usage, total.service_tiers) == ({"output_tokens": 5}, {"none": 1})
+
+    def test_a_billed_row_that_names_no_service_tier_counts_as_one_without(self) -> None:
+        data = succeeded("a", "x", usage={"output_tokens": 5}) + labelled("b") + expired("c")
+        assert counted(outcomes(data, answer_reader(LABELS)), last=True).service_tiers == {"none": 1, "batch": 1}
+
+    def test_labels_are_counted_and_the_rarest_of_very_many_are_one(self) -> None:
+        many = tuple(f"label-{number:03}" for number in range(120))
+        data = b"".join(labelled(f"{number}-{label}", label) for number, label in enumerate((*many, *many[50:])))
+        found = list(outcomes(data + succeeded("x", "no"), answer_reader(Output(labels=many))))
+        frequent = dict.fromkeys(many[50:], 2)
+        kept = dict.fromkeys(many[:29], 1) | {"other labels": 21}
+        assert tally(found, costs_of(found, None), last=True, labelled=True).labels == frequent | kept
+
+    def test_answers_that_are_no_labels_are_not_counted(self) -> None:
+        found = list(outcomes(succeeded("a", "a text of a person"), answer_reader(TEXT)))
+        assert tally(found, costs_of(found, None), last=True).labels == {}
 
     def test_in_the_last_generation_retryable_rows_end_as_what_they_are(self) -> None:
         total = counted(outcomes(expired("a") + errored("b"), answer_reader(LABELS)), last=True)

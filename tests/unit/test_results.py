@@ -48,6 +48,13 @@ class TestCollecting:
         ] * 2
         assert (len(night.lines("output")), len(night.tickets.items)) == (6, 6)
 
+    def test_a_collected_chunk_says_when_its_last_row_was_applied(self, night: Night) -> None:
+        night.begin()
+        night.answer(1, *answered(FIRST))
+        night.clock.move(minutes=7)
+        night.collect()
+        assert night.chunk(FIRST).collected_at == START + timedelta(minutes=7)
+
     def test_collecting_again_finds_nothing_to_do(self, night: Night) -> None:
         night.begin()
         night.answer(1, *answered(FIRST))

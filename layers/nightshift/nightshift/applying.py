@@ -130,7 +130,7 @@ class Applier:
                 self.outputs.put(run_files.part(chunk.run_id, part, chunk.id, chunk.applied), b"".join(rows))
         done = self._write_tickets(chunk, block)
         return replace(
-            tally(found, costs, last=last),
+            tally(found, costs, last=last, labelled=self.job.output.labels is not None),
             tickets_written=done.written,
             tickets_unchanged=done.unchanged,
             tickets_refused=len(done.refused),

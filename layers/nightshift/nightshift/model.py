@@ -184,7 +184,7 @@ class Tally:
     """Token counts by the API's own names (`input_tokens`, `output_tokens`, `cache_read_input_tokens`,
     `ephemeral_5m_input_tokens`, `ephemeral_1h_input_tokens`, …)."""
     service_tiers: Mapping[str, int] = field(default_factory=dict)
-    """Rows by `usage.service_tier`: anything but `batch` was not discounted."""
+    """Billed rows by `usage.service_tier`: anything but `batch` was not discounted. `none`: the API named no tier."""
     paid: Mapping[str, int] = field(default_factory=dict)
     """Picodollars by class of tokens (`money.Tokens`); empty where the model has no price."""
     synchronous: int = 0
@@ -193,6 +193,8 @@ class Tally:
     """Picodollars that the same tokens cost, had nothing been written to the cache or read from it."""
     reasons: Mapping[str, int] = field(default_factory=dict)
     """Why rows were not answered → rows: the `MOST_REASONS` most frequent reasons, the rest under `OTHER_REASONS`."""
+    labels: Mapping[str, int] = field(default_factory=dict)
+    """Answers of a job with `labels` → rows: the `MOST_LABELS` most frequent, the rest under `OTHER_LABELS`."""
     retryable: int = 0
     """Rows that wait for the next generation; in no class yet."""
     tickets_written: int = 0
@@ -211,6 +213,7 @@ class Tally:
             synchronous=self.synchronous + other.synchronous,
             uncached=self.uncached + other.uncached,
             reasons=most_frequent(_add(self.reasons, other.reasons)),
+            labels=most_frequent(_add(self.labels, other.labels), MOST_LABELS, OTHER_LABELS),
             retryable=self.retryable + other.retryable,
             tickets_written=self.tickets_written + other.tickets_written,
             tickets_unchanged=self.tickets_unchanged + other.tickets_unchanged,
@@ -222,17 +225,24 @@ def _add[K](a: Mapping[K, int], b: Mapping[K, int]) -> dict[K, int]:
     return {key: a.get(key, 0) + b.get(key, 0) for key in (*a, *(k for k in b if k not in a))}
 
 
-MOST_REASONS = 12
-OTHER_REASONS = "other reasons"
+MOST_REASONS, OTHER_REASONS = 12, "other reasons"
+MOST_LABELS, OTHER_LABELS = 100, "other labels"
+"""A chunk's item has them all, and DynamoDB takes 400 KB; a label has up to 255 characters."""
 
 
-def most_frequent(reasons: Mapping[str, int]) -> dict[str, int]:
-    """Keep the most frequent reasons; the others become one, so that a tally stays small and its sum right."""
-    if len(reasons) <= MOST_REASONS:
-        return dict(reasons)
-    kept = sorted((item for item in reasons.items() if item[0] != OTHER_REASONS), key=lambda item: (-item[1], item[0]))
-    kept = kept[: MOST_REASONS - 1]
-    return {**dict(kept), OTHER_REASONS: sum(reasons.values()) - sum(count for _, count in kept)}
+def most_frequent(counts: Mapping[str, int], most: int = MOST_REASONS, others: str = OTHER_REASONS) -> dict[str, int]:
+    """Keep the most frequent of what is counted; the others become one, so that a tally stays small and its sum right.
+
+    Args:
+        counts: what is counted → how often.
+        most: how many are kept, the one of all others included.
+        others: what all others become.
+    """
+    if len(counts) <= most:
+        return dict(counts)
+    kept = sorted((item for item in counts.items() if item[0] != others), key=lambda item: (-item[1], item[0]))
+    kept = kept[: most - 1]
+    return {**dict(kept), others: sum(counts.values()) - sum(count for _, count in kept)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +297,7 @@ class Chunk:
     archive: Archive | None = None
     applied: int = 0
     """Bytes of the archive that are applied: the checkpoint."""
+    collected_at: datetime | None = None
     tally: Tally = field(default_factory=Tally)
 
     @property

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from nightshift.answers import ReadAnswer
-from nightshift.model import Outcome, RowClass, Tally, most_frequent
+from nightshift.model import MOST_LABELS, OTHER_LABELS, Outcome, RowClass, Tally, most_frequent
 from nightshift.money import Cost, PriceSheet, cost_of, tokens_of
 
 RETRYABLE = frozenset({"api_error", "overloaded_error", "rate_limit_error", "timeout_error"})
@@ -25,6 +25,9 @@ MAX_REASON = 300
 
 MAX_COUNTED_REASON = 100
 """… and by which reasons are told apart where they are counted: a dozen of them lie in each chunk's item."""
+
+NO_TIER = "none"
+"""What a billed row that names no service tier is counted under."""
 
 MOST_TOKENS = 10**12
 """More than any row can use: what says more is no count, and would not fit into the ledger either."""
@@ -103,13 +106,14 @@ def costs_of(found: Iterable[Outcome], prices: PriceSheet | None) -> list[Cost |
     return [cost_of(tokens_of(each.usage), prices) if prices is not None and each.usage else None for each in found]
 
 
-def tally(found: Sequence[Outcome], costs: Sequence[Cost | None], *, last: bool) -> Tally:
+def tally(found: Sequence[Outcome], costs: Sequence[Cost | None], *, last: bool, labelled: bool = False) -> Tally:
     """Count outcomes and add up their costs.
 
     Args:
         found: the outcomes.
         costs: what each cost.
         last: there is no further generation, so retryable rows end as what they are.
+        labelled: the answers are labels, of which each is counted.
     """
     rows: Counter[RowClass] = Counter()
     usage: Counter[str] = Counter()
@@ -131,9 +135,8 @@ def tally(found: Sequence[Outcome], costs: Sequence[Cost | None], *, last: bool)
                 reasons[outcome.reason[:MAX_COUNTED_REASON]] += 1
         for name, count in _tokens(outcome.usage):
             usage[name] += count
-        tier = outcome.usage.get("service_tier")
-        if isinstance(tier, str) and tier:
-            tiers[tier[:MAX_REASON]] += 1
+        if outcome.usage:
+            tiers[tokens_of(outcome.usage).tier[:MAX_REASON] or NO_TIER] += 1
     return Tally(
         rows=dict(rows),
         usage=dict(usage),
@@ -142,8 +145,13 @@ def tally(found: Sequence[Outcome], costs: Sequence[Cost | None], *, last: bool)
         synchronous=synchronous,
         uncached=uncached,
         reasons=most_frequent(reasons),
+        labels=most_frequent(_labels(found), MOST_LABELS, OTHER_LABELS) if labelled else {},
         retryable=retryable,
     )
+
+
+def _labels(found: Iterable[Outcome]) -> Counter[str]:
+    return Counter(each.answer for each in found if each.row_class is RowClass.ANSWERED)
 
 
 def _tokens(usage: Mapping[str, Any]) -> Iterator[tuple[str, int]]:

@@ -4,7 +4,7 @@ import uuid
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from nightshift import run_files
@@ -121,10 +121,12 @@ class Collector:
 
     def _settle(self, chunk: Chunk, worker: Worker) -> None:
         """End a chunk, and turn what its rows had reserved into what they cost."""
+        now = self.clock()
+        ended = replace(chunk, collected_at=now)
         for _ in range(SETTLE_TRIES):
             run = self.ledger.run(chunk.run_id)
             try:
-                self.ledger.collected(chunk, worker, run, month_of(self.clock()))
+                self.ledger.collected(ended, worker, run, month_of(now))
             except Conflict:
                 if self.ledger.run(chunk.run_id) == run:
                     raise  # it was not the run's money that changed: the chunk is another's

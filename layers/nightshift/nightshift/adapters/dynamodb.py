@@ -505,8 +505,9 @@ class DynamoLedger:
 
     def collected(self, chunk: Chunk, worker: Worker, run: Run, month: str) -> None:
         """See `ports.Ledger`."""
-        sets: dict[str, Any] = {"state": ChunkState.COLLECTED, "worker": None, "error": ""}
-        edge = self._chunk_change(chunk, ChunkState.ARCHIVED, worker, "#applied = #archive.#size", **sets)
+        sets: dict[str, Any] = {"state": ChunkState.COLLECTED, "collected_at": chunk.collected_at}
+        whole = "#applied = #archive.#size"
+        edge = self._chunk_change(chunk, ChunkState.ARCHIVED, worker, whole, worker=None, error="", **sets)
         paid, freed = sum(chunk.tally.paid.values()), 0
         when, values = "attribute_not_exists(#reserved)", {}
         if run.reserved is not None:
