@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from . import batches, control, synchronous
+from . import batches, control, organization, synchronous
 from .call import Call, misbehave
 from .desk import Caller, Desk
 from .errors import ApiError, invalid_request
@@ -16,9 +16,11 @@ from .faults import Endpoint, Fault
 from .validation import VERSIONS
 from .wire import ORGANIZATION, key_of, refuse
 
-UNLIMITED = frozenset({"models", "messages", "count_tokens"})
-"""What the batch endpoints' requests a minute do not count."""
+ADMINISTRATION = frozenset({"usage_report", "cost_report"})
+"""What an Admin key is for, and no other key."""
 
+UNLIMITED = frozenset({"models", "messages", "count_tokens"}) | ADMINISTRATION
+"""What the batch endpoints' requests a minute do not count."""
 
 type Work = Callable[[Desk, Call], Awaitable[ASGIApp]]
 
@@ -44,6 +46,8 @@ def build(desk: Desk) -> Starlette:
         route("/v1/models/{model_id}", "GET", "models", synchronous.retrieve_model),
         route("/v1/messages", "POST", "messages", synchronous.messages),
         route("/v1/messages/count_tokens", "POST", "count_tokens", synchronous.count_tokens),
+        route("/v1/organizations/usage_report/messages", "GET", "usage_report", organization.usage_report),
+        route("/v1/organizations/cost_report", "GET", "cost_report", organization.cost_report),
         *control.routes(desk),
     ]
 
@@ -60,7 +64,7 @@ async def _answer(desk: Desk, request: Request, name: Endpoint, work: Work) -> A
     """Do what every endpoint does around its work: identity, limits, faults, errors."""
     headers = _headers(desk)
     try:
-        caller = _caller(desk, request)
+        caller = _caller(desk, request, admin=name in ADMINISTRATION)
         if name == "list":
             await desk.settled()
         now = desk.clock.now()
@@ -81,12 +85,13 @@ def _headers(desk: Desk) -> dict[str, str]:
     return {"request-id": desk.new_id("req"), "anthropic-organization-id": ORGANIZATION}
 
 
-def _caller(desk: Desk, request: Request) -> Caller:
+def _caller(desk: Desk, request: Request, *, admin: bool) -> Caller:
     """Return who calls; the two messages about missing headers are from memory, the third is assumed."""
     key = key_of(request)
     if key is None:
         raise ApiError(401, "x-api-key header is required")
-    if desk.settings.keys is not None and key not in desk.settings.keys:
+    wrong_kind = key.startswith(organization.ADMIN_KEY) != admin
+    if wrong_kind or (desk.settings.keys is not None and key not in desk.settings.keys):
         raise ApiError(401, "API key is invalid.")
     version = request.headers.get("anthropic-version")
     if version is None:

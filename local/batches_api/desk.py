@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .audit import Audit
+from .billing import Use
 from .clock import Clock
 from .errors import ApiError
 from .faults import Fault, FaultBoard
@@ -46,6 +47,8 @@ class Desk:
         self.store = Store(folder)
         self.faults = FaultBoard()
         self.audit = Audit()
+        self.answered: list[Use] = []
+        """What was answered at once; a batch's answers are in its files."""
         self.budget = RequestBudget()
         self.processor = Processor()
         self._seed = seed or secrets.token_hex(8)

@@ -30,7 +30,18 @@ from typing import Literal
 import msgspec
 
 type Endpoint = Literal[
-    "create", "retrieve", "list", "cancel", "delete", "results", "models", "messages", "count_tokens", "rows"
+    "create",
+    "retrieve",
+    "list",
+    "cancel",
+    "delete",
+    "results",
+    "models",
+    "messages",
+    "count_tokens",
+    "rows",
+    "usage_report",
+    "cost_report",
 ]
 
 ANYWHERE = frozenset({"close", "hang"})

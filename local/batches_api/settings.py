@@ -35,6 +35,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Documented as 256 MB; taken as the smaller of its two readings."""
     html_413: bool = False
     """Whether a body that is too large is refused with HTML, as Cloudflare does in front of the API."""
+    usage_delay_seconds: float = 0.0
+    """How long after its answer a request is in the organization's reports. About five minutes at the real service."""
     keys: list[str] | None = None
     """The keys that work; null: every one."""
     workspaces: dict[str, str] = msgspec.field(default_factory=dict)

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from . import model as stand_in
+from .billing import Use
 from .call import Call, limit_of, page_of
 from .catalog import MODELS, Catalog, Model
 from .content import Json, problems
@@ -85,7 +86,9 @@ def _message(desk: Desk, caller: Caller, params: Json, now: float) -> Json:
     session.close()
     answer = stand_in.answer(params, model)
     usage = use.usage(prompt, answer.output_tokens, answer.thinking_tokens, "standard")
-    return answer.message(message_id, model.id, usage)
+    message = answer.message(message_id, model.id, usage)
+    desk.answered.append(Use.of(now, caller.workspace, message))
+    return message
 
 
 def _count(desk: Desk, caller: Caller, params: Json, now: float) -> int:

@@ -149,6 +149,7 @@ DEFAULTS: dict[str, Any] = {
     "max_batch_requests": 100_000,
     "max_batch_bytes": 256_000_000,
     "html_413": False,
+    "usage_delay_seconds": 0,
     "keys": None,
     "retired_models": {},
 }
