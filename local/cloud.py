@@ -30,6 +30,9 @@ from local.wire import REGION
 API_KEY = "sk-ant-local-desk-no-real-key"
 """What the secret holds here; the local Message Batches API takes any key of this form."""
 
+ADMIN_KEY = "sk-ant-admin01-local-desk-no-real-key"
+"""What the Admin key's secret holds here; the local API tells an Admin key by how it begins."""
+
 INTERPRETER_KEY = "ak"
 """The access key id that moto's state machine interpreter signs with."""
 
@@ -141,9 +144,10 @@ class Cloud:
             self._door.know(access_key_id(config.name), config.role)
         for role in compute.machine_roles:
             self._door.know(INTERPRETER_KEY, role)
-        if secret := deployed.resources.get("ApiKeySecret"):
-            value = json.dumps({"api_key": API_KEY})
-            self._clients("secretsmanager").put_secret_value(SecretId=secret, SecretString=value)
+        for name, key in {"ApiKeySecret": API_KEY, "AdminKeySecret": ADMIN_KEY}.items():
+            if secret := deployed.resources.get(name):
+                value = json.dumps({"api_key": key})
+                self._clients("secretsmanager").put_secret_value(SecretId=secret, SecretString=value)
         desk = Desk(self._clock, self._feed, self._plane, self._events, self._access, dict(deployed.resources))
         self._door.serve_admin(desk)
         return deployed

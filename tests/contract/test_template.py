@@ -132,7 +132,17 @@ def test_no_parameter_or_variable_holds_a_secret() -> None:
     names = {*PARAMETERS, *(name for function in FUNCTIONS for name in variables(function))}
     secret_like = {name for name in names if re.search("key|token|secret|password", name, re.IGNORECASE)}
     assert {name for name in secret_like if not name.endswith("_ARN")} == set()
-    assert set(RESOURCES["ApiKeySecret"]["Properties"]) == {"Description"}
+    secrets = sources.resources("AWS::SecretsManager::Secret")
+    assert {name: set(secret["Properties"]) for name, secret in secrets.items()} == {
+        "ApiKeySecret": {"Description"},
+        "AdminKeySecret": {"Description"},
+    }
+
+
+def test_nothing_but_a_command_for_a_person_names_the_admin_key() -> None:
+    named = {name for name, resource in RESOURCES.items() if "AdminKeySecret" in str(resource)}
+    told = {name for name, output in TEMPLATE["Outputs"].items() if "AdminKeySecret" in str(output)}
+    assert (named, told) == (set(), {"AdminKeySecretArn", "PutAdminKeyCommand"})
 
 
 def test_no_resource_has_a_name_that_keeps_it_from_being_replaced() -> None:
