@@ -7,6 +7,7 @@ from rich.table import Table
 
 from nightshift.decision import settles_at
 from nightshift.model import Chunk, ChunkState, Intent, RowClass, StepKind
+from nightshift.money import dollars
 from nightshift_cli.console import console, printable, put
 from nightshift_cli.view import Summary, View
 
@@ -94,6 +95,9 @@ def _lines(view: View) -> Iterator[tuple[str, str]]:
         yield "sending", _intent(view.intent)
     yield "rows", _rows(summary)
     total = summary.total
+    yield from (("cost", line) for line in _cost(summary))
+    if run.caching is not None:
+        yield "cache", run.caching.why
     if total.usage:
         yield "tokens", _counts(total.usage)
     if total.tickets_written or total.tickets_unchanged or total.tickets_refused:
@@ -114,6 +118,21 @@ def _rows(summary: Summary) -> str:
     waiting = max(0, summary.rows - sum(summary.total.rows.values()))
     told = [classes] * bool(classes) + [f"{waiting:,} waiting"] * bool(waiting)
     return f"{summary.rows:,}: {', '.join(told)}" if told else "0"
+
+
+def _cost(summary: Summary) -> Iterator[str]:
+    """Say what a run has cost, and what it is expected to."""
+    run, total = summary.run, summary.total
+    paid, estimate = sum(total.paid.values()), run.revised or run.estimate
+    if paid:
+        yield f"{dollars(paid)} so far; {dollars(total.synchronous)} at the synchronous price"
+    if estimate is not None:
+        interval = f"{dollars(estimate.low)} to {dollars(estimate.high)}"
+        yield f"{dollars(estimate.expected)} expected ({interval}; answers' length from {estimate.basis})"
+    elif run.planned and run.prices is None:
+        yield "not known: the model has no price"
+    if run.reserved:
+        yield f"{dollars(run.reserved)} reserved in {run.budget_month}"
 
 
 def _counts[Name: str](counts: Mapping[Name, int]) -> str:

@@ -3,7 +3,7 @@
 import json
 import socket
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,10 @@ from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.model import (
     Archive,
     BatchId,
+    Caching,
     Chunk,
     ChunkState,
+    Estimate,
     Hold,
     HoldCode,
     IntentNote,
@@ -22,6 +24,7 @@ from nightshift.model import (
     RunId,
     Tally,
 )
+from nightshift.prices import price_sheet
 from nightshift_cli import stack as stacks
 from nightshift_cli.exits import Exit
 from nightshift_cli.mending import WAYS_OUT
@@ -136,6 +139,8 @@ def test_show_tells_all_about_a_run_at_work(nightshift: CliStack) -> None:
             "next      wait: 1 batches in flight",
             "loop      triage-20261122-abcdefgh-c0001 RUNNING",
             "rows      9: 4 answered, 2 refused, 3 waiting",
+            "cost      not known: the model has no price",
+            "cost      $0.0010 reserved in 2026-11",
             "tokens    2,400 input_tokens, 30 output_tokens",
             "tickets   4 written, 0 unchanged, in table tickets",
             f"files     s3://{nightshift.outputs}/runs/triage-20261122-abcdefgh/",
@@ -175,9 +180,31 @@ def test_show_tells_what_keeps_a_chunk_back_and_when_a_lost_create_is_decided(ni
     ]
 
 
+def test_show_tells_what_a_run_costs_and_is_expected_to(nightshift: CliStack) -> None:
+    expected = Estimate(
+        9, 90, 1, 1, 1, 1, 9, START, 45, expected=2 * 10**9, low=10**9, high=3 * 10**9, bound=10**10, basis="the pilot"
+    )
+    prices = price_sheet("claude-haiku-5-5", date(2026, 11, 25))
+    caching = Caching(10, 512, why="no cache breakpoint: requests share 10 tokens")
+    nightshift.ledger.create_run(run(prices=prices, caching=caching, revised=expected))
+    paid = Tally(rows={RowClass.ANSWERED: 3}, paid={"input": 10**8, "output": 10**9}, synchronous=22 * 10**8)
+    collected(nightshift.ledger, 1, paid)
+
+    lines = nightshift("show", RUN).out
+
+    assert [line for line in lines if line.startswith(("cost", "cache"))] == [
+        "cost      $0.0011 so far; $0.0022 at the synchronous price",
+        "cost      $0.0020 expected ($0.0010 to $0.0030; answers' length from the pilot)",
+        "cost      $0.0010 reserved in 2026-11",
+        "cache     no cache breakpoint: requests share 10 tokens",
+    ]
+
+
 def test_show_tells_why_a_run_is_held_and_what_mends_it_and_its_status_says_so(nightshift: CliStack) -> None:
     hold = Hold(HoldCode.BAD_JOB, "jobs/triage.yaml:3: a: is missing\njobs/triage.yaml:4: b: is missing", START)
-    nightshift.ledger.create_run(run(hold=hold, reported="x", approved=(HoldCode.SAME_ROWS,), state="open"))
+    nightshift.ledger.create_run(
+        run(hold=hold, reported="x", approved=(HoldCode.SAME_ROWS,), state="open", reserved=None)
+    )
 
     shown = nightshift("show", RUN)
 

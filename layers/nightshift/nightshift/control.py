@@ -87,7 +87,7 @@ class Control:
         self.ledger.settle_nothing_more(run)  # it is reserved anew, for the new plan
         for part in ("plan/", "rejects/"):
             self.outputs.clear(f"{run_files.home(run.run_id)}{part}")
-        self.ledger.replan(run, ref, self.clock())
+        self.ledger.replan(self.ledger.run(run.run_id), ref, self.clock())
 
 
 def _canceled(standing: Hold | None, reason: str, now: datetime) -> Hold:

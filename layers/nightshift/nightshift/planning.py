@@ -68,7 +68,7 @@ class _Work:
         """How large the next chunk may be: the first is the pilot, if there is one."""
         if self.chunks or not self.run.pilot:
             return self.job.batch
-        return self.job.batch.model_copy(update={"max_rows": self.run.pilot})
+        return self.job.batch.model_copy(update={"max_rows": min(self.run.pilot, self.job.batch.max_rows)})
 
     @property
     def records(self) -> int:
