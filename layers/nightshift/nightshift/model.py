@@ -406,6 +406,18 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class Verifying:
+    """Who asks a sample of a run of the synchronous API, until when it may, and the money that waits for it."""
+
+    id: str
+    until: datetime
+    month: str
+    """`yyyy-mm`, in which the money is reserved."""
+    said: int
+    """Picodollars that it may cost at most."""
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One trigger of one job over pinned inputs."""
 
@@ -448,6 +460,10 @@ class Run:
     verify: int = 0
     """Rows that are to be asked of the synchronous API once the run is done."""
     verified: bool = False
+    """That was done, or found impossible; the verification says which."""
+    verifying: Verifying | None = None
+    verify_spent: int = 0
+    """Picodollars that its samples have cost, beside `spent`; at most so much, where an answer was lost."""
     budget_month: str = ""
     """`yyyy-mm` of the month that the run's money is reserved in."""
     row_reserve: int = 0

@@ -27,6 +27,7 @@ from nightshift.model import (
     Run,
     RunId,
     Tally,
+    Verifying,
     Worker,
 )
 from nightshift.money import PriceSheet
@@ -255,6 +256,35 @@ class Ledger(Protocol):
         """Release what is reserved for a run that is held or done, once; a no-op where that changed meanwhile."""
         ...
 
+    def start_verify(self, run: Run, verifying: Verifying, cap: int | None) -> bool:
+        """One transaction: a run that is done gets its one verifier, and `said` is reserved in the month.
+
+        Args:
+            run: the run.
+            verifying: who, and how much.
+            cap: of the month, in picodollars; None: no cap.
+
+        Returns:
+            False where the month has no room for it.
+
+        Raises:
+            Conflict: the run is not done, or somebody verifies it.
+        """
+        ...
+
+    def end_verify(self, run: Run, spent: int, *, done: bool) -> None:
+        """One transaction, once: the run's verifier is gone, and what it had reserved becomes what it cost.
+
+        Args:
+            run: with its verifier.
+            spent: picodollars that all samples of the run have cost by now.
+            done: the job has what it asked for.
+
+        Raises:
+            Conflict: the run has another verifier by now, or none.
+        """
+        ...
+
     def next_generation(self, run_id: RunId, generation: int) -> bool:
         """Move the run from `generation - 1` to `generation`, once; its chunks may be sent from then on."""
         ...
@@ -421,6 +451,15 @@ class BatchApi(Protocol):
 
     def count_tokens(self, params: Mapping[str, Any]) -> int:
         """Return the tokens of a request's prompt, as they would be billed. Free of charge."""
+        ...
+
+    def message(self, params: bytes, timeout: float) -> Mapping[str, Any]:
+        """Ask one request and return the API's message: at most one POST that can cost anything, at the full price.
+
+        Args:
+            params: the request, as JSON.
+            timeout: seconds of silence that are waited out.
+        """
         ...
 
     def results(self, batch: BatchView) -> AbstractContextManager[Iterator[bytes]]:

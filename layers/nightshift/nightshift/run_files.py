@@ -58,3 +58,28 @@ def part(run_id: RunId, kind: Part, chunk: ChunkId, offset: int) -> str:
 def report(run_id: RunId) -> str:
     """Return the key of the report."""
     return f"{home(run_id)}report.json"
+
+
+def verify(run_id: RunId) -> str:
+    """Return the prefix of what was asked of the synchronous API, row by row."""
+    return f"{home(run_id)}verify/"
+
+
+def asked(run_id: RunId, custom_id: str) -> str:
+    """Return the key of the mark that a row is being asked, or was: it is never asked again."""
+    return f"{verify(run_id)}{custom_id}.asked"
+
+
+def answered(run_id: RunId, custom_id: str) -> str:
+    """Return the key of what came of that."""
+    return f"{verify(run_id)}{custom_id}.json"
+
+
+def verification(run_id: RunId) -> str:
+    """Return the key of the comparison of both kinds of answers."""
+    return f"{home(run_id)}verification.json"
+
+
+def report_page(run_id: RunId) -> str:
+    """Return the key of the report's page, for people."""
+    return f"{home(run_id)}report.html"

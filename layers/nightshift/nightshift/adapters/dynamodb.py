@@ -28,6 +28,7 @@ from nightshift.model import (
     RunId,
     RunState,
     Tally,
+    Verifying,
     Worker,
 )
 from nightshift.money import PriceSheet
@@ -360,6 +361,27 @@ class DynamoLedger:
         )
         with suppress(Conflict):  # somebody did it, or the run goes on
             self._items.apply_all([mine, Change(budget_key(run.budget_month), adds={"committed": -run.reserved})])
+
+    def start_verify(self, run: Run, verifying: Verifying, cap: int | None) -> bool:
+        """See `ports.Ledger`."""
+        mine = Change(
+            run_key(run.run_id),
+            _encoded({"verifying": verifying}),
+            when="attribute_not_exists(#verifying) AND #state = :done",
+            values={"done": RunState.DONE},
+        )
+        return self._commit(mine, verifying.month, verifying.said, cap)
+
+    def end_verify(self, run: Run, spent: int, *, done: bool) -> None:
+        """See `ports.Ledger`."""
+        if run.verifying is None:
+            raise Conflict(f"nobody verifies {run.run_id}")
+        sets: dict[str, Any] = {"verifying": None, "verify_spent": spent, "verified": run.verified or done}
+        mine = Change(run_key(run.run_id), sets, when="#verifying.#id = :me", values={"me": run.verifying.id})
+        paid, said = spent - run.verify_spent, run.verifying.said
+        self._items.apply_all(
+            [mine, Change(budget_key(run.verifying.month), adds={"spent": paid, "committed": paid - said})]
+        )
 
     def next_generation(self, run_id: RunId, generation: int) -> bool:
         """See `ports.Ledger`."""

@@ -1,0 +1,224 @@
+"""Verifying: a sample of a finished run is asked once more, of the synchronous API, and both answers are compared.
+
+The run is done and its tickets are written: nothing here can change that, and there is no way from here to a ticket.
+It costs money, so it says first how much at most, reserves that in the month, and never spends more. A row is marked
+before it is asked, and a marked row is never asked again, whoever dies: what came of it may then not be known, and
+counts as what it could cost at most.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from nightshift import run_files
+from nightshift.answers import answer_reader
+from nightshift.budgeting import month_of
+from nightshift.errors import Ambiguous, ApiError, NoMoney, Redirected, Unauthorized
+from nightshift.job import Job, parse_job
+from nightshift.job_sections import Verify
+from nightshift.model import Chunk, Run, RunId, RunState, Verifying
+from nightshift.money import PriceSheet, amount_of, dollars
+from nightshift.ports import BatchApi, Clock, Ledger, Outputs
+from nightshift.report import Reporter
+from nightshift.sampling import Sampled, sample
+from nightshift.verification import (
+    Answered,
+    Verification,
+    answered,
+    errored,
+    kept,
+    mark,
+    read_asked,
+    succeeded,
+    written,
+)
+
+ROW_SECONDS = 120.0
+"""So long an answer is waited for; no row is asked that could not have all of it."""
+
+MARGIN = timedelta(seconds=60)
+"""Kept at the end of an invocation, for the comparison, the report, and the money."""
+
+FAILURES = 3
+"""So many errors of the API in a row end a sample: the next row would hardly fare better."""
+
+HOPELESS = (Unauthorized, NoMoney, Redirected)
+"""Errors that end it at once: only a person helps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a person wants of a verification; what is None is as the job says."""
+
+    sample: int | None = None
+    """Rows."""
+    max_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A sample, what of it was asked already, and what the rest would cost."""
+
+    job: Job
+    sample: Sequence[Sampled]
+    asked: Mapping[str, Answered]
+    """All rows of the run that were ever asked, by custom_id."""
+    limit: int
+    """Picodollars that this verification may cost."""
+    refusal: str = ""
+    """Why nothing can be asked; empty where it can."""
+
+    @property
+    def rest(self) -> list[Sampled]:
+        """The rows that were not asked yet."""
+        return [row for row in self.sample if row.outcome.custom_id not in self.asked]
+
+    @property
+    def bound(self) -> int:
+        """Picodollars that those cost at most."""
+        return sum(row.bound for row in self.rest)
+
+    @property
+    def said(self) -> int:
+        """Picodollars that are not exceeded."""
+        return 0 if self.refusal else min(self.bound, self.limit)
+
+    @property
+    def spent(self) -> int:
+        """Picodollars that the run's verifications have cost so far."""
+        return sum(each.spent for each in self.asked.values())
+
+
+def propose(outputs: Outputs, run: Run, chunks: Sequence[Chunk], wish: Wish) -> Proposal:
+    """Draw a run's sample, and say what asking it would cost. Asks nobody but S3."""
+    with outputs.open(run_files.job(run.run_id)) as stream:
+        job = parse_job(stream.read(), name=run.job.name, key=run.job.key)
+    usual = job.verify or Verify()
+    limit = amount_of(usual.max_usd if wish.max_usd is None else wish.max_usd)
+    if run.prices is None:
+        why = f"{job.model} has no known price, so nobody can say what a sample would cost"
+        return Proposal(job, (), {}, limit, why)
+    if _has_server_tools(job):
+        return Proposal(job, (), {}, limit, "what server tools add to a request has no bound, and so has its cost")
+    asked = asked_of(outputs, run, job)
+    size = max(usual.sample if wish.sample is None else wish.sample, len(asked))
+    rows = sample(outputs, run, job, run.prices, chunks, size)
+    return Proposal(job, rows, asked, limit, "" if rows else "no row of the run has a result")
+
+
+def asked_of(outputs: Outputs, run: Run, job: Job) -> Mapping[str, Answered]:
+    """Return all rows of a run that were ever asked of the synchronous API, by custom_id; none without a price."""
+    if run.prices is None:
+        return {}
+    return read_asked(outputs, run.run_id, answer_reader(job.output), run.prices)
+
+
+def _has_server_tools(job: Job) -> bool:
+    """Tell whether the API itself runs tools: they carry a type, as some that it does not run do, too."""
+    return any(tool.get("type", "custom") != "custom" for tool in job.params.get("tools", ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a verification came to, for its log line. Never holds an answer."""
+
+    asked: int = 0
+    answered: int = 0
+    agree: int = 0
+    spent: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """Verifies runs."""
+
+    ledger: Ledger
+    api: BatchApi
+    outputs: Outputs
+    reporter: Reporter
+    clock: Clock
+    cap: int | None
+    """Of a month, in picodollars; None: there is none."""
+
+    def verify(self, run_id: RunId, wish: Wish, *, owner: str, deadline: datetime) -> Verified:
+        """Ask a run's sample, compare, and write both comparison and report. The API's troubles are in them.
+
+        Args:
+            run_id: a run that is done; of another, nothing is asked.
+            wish: what a person wants.
+            owner: uuid of this invocation.
+            deadline: when this invocation must be dead.
+
+        Raises:
+            Conflict: somebody else began to verify it at the same moment.
+        """
+        run, now = self.ledger.run(run_id), self.clock()
+        if run.state is not RunState.DONE:
+            return Verified(note="the run is not done")
+        if run.verifying is not None and run.verifying.until > now:
+            return Verified(note="somebody verifies the run already")
+        proposal = propose(self.outputs, run, self.ledger.chunks(run_id), wish)
+        if run.verifying is not None:  # its verifier has died: what that spent is settled before more is reserved
+            self.ledger.end_verify(run, proposal.spent, done=False)
+            run = self.ledger.run(run_id)
+        mine = Verifying(owner, deadline, month_of(now), proposal.said)
+        note = self._reserve(run, mine) or proposal.refusal
+        if not note and run.prices is not None:
+            note = self._ask(run, proposal, run.prices, deadline - MARGIN)
+        return self._finish(self.ledger.run(run_id), proposal, note)
+
+    def _reserve(self, run: Run, mine: Verifying) -> str:
+        """Become the run's verifier; say why there is no money for it, where there is none."""
+        if self.ledger.start_verify(run, mine, self.cap):
+            return ""
+        self.ledger.start_verify(run, replace(mine, said=0), self.cap)
+        committed = self.ledger.budget(mine.month).committed
+        return (
+            f"nothing was asked: {dollars(committed)} of {mine.month} are spent or reserved, the sample may cost "
+            f"{dollars(mine.said)}, and the stack's MonthlyCapUsd is {dollars(self.cap or 0)}"
+        )
+
+    def _ask(self, run: Run, proposal: Proposal, prices: PriceSheet, stop_at: datetime) -> str:
+        """Ask the rest of the sample, as far as money and time go; say why it ended early, where it did."""
+        left, failures = proposal.said, 0
+        for row in proposal.rest:
+            if row.bound > left:
+                return f"ended early: the next row may cost {dollars(row.bound)}, and {dollars(left)} are left"
+            if self.clock() + timedelta(seconds=ROW_SECONDS) > stop_at:
+                return "ended early: time was up"
+            if not self.outputs.replace(run_files.asked(run.run_id, row.outcome.custom_id), mark(row.bound), ""):
+                continue  # somebody has asked it after all
+            line, error = self._answer(row)
+            self.outputs.put(run_files.answered(run.run_id, row.outcome.custom_id), line)
+            left -= answered(row.bound, line, answer_reader(proposal.job.output), prices).spent
+            failures = failures + 1 if error is not None else 0
+            if isinstance(error, HOPELESS):
+                return f"ended early: {error}"
+            if failures == FAILURES:
+                return f"ended early: the API failed {FAILURES} times in a row, at last with {type(error).__name__}"
+        return ""
+
+    def _answer(self, row: Sampled) -> tuple[bytes, ApiError | None]:
+        """Ask a row; return what is to be kept of that, and the API's error."""
+        begun = self.clock()
+        try:
+            message = self.api.message(row.params, ROW_SECONDS)
+        except ApiError as error:
+            # An error of the API's own is not billed; where the answer was lost, nobody knows.
+            perhaps = isinstance(error, Ambiguous) and not error.answered
+            return kept(row.outcome.custom_id, errored(error), latency=None, billed=perhaps), error
+        latency = round((self.clock() - begun).total_seconds(), 3)
+        return kept(row.outcome.custom_id, succeeded(message), latency=latency, billed=True), None
+
+    def _finish(self, run: Run, proposal: Proposal, note: str) -> Verified:
+        """Compare what was kept, settle the money, and have the report written again."""
+        asked = asked_of(self.outputs, run, proposal.job)
+        said = proposal.spent + (run.verifying.said if run.verifying is not None else 0)
+        is_text = proposal.job.output.text is not None
+        record = Verification(proposal.sample, asked, is_text, said, note).record()
+        self.outputs.put(run_files.verification(run.run_id), written(record))
+        spent = sum(each.spent for each in asked.values())
+        self.ledger.end_verify(run, spent, done=True)
+        self.reporter.report(run.run_id)
+        return Verified(record["asked"], record["answered"], record["agree"], dollars(spent), record["note"])
