@@ -66,14 +66,16 @@ def test_every_task_catches_everything() -> None:
     assert [name for name, task in TASKS.items() if [c["ErrorEquals"] for c in task["Catch"]] != [["States.ALL"]]] == []
 
 
-def test_a_caught_error_ends_red_or_goes_back_to_the_look_or_stops_one_worker() -> None:
+def test_a_caught_error_ends_red_or_goes_back_to_the_look_or_stops_one_worker_or_is_of_a_run_that_is_done() -> None:
     workers = STATES["Collect"]["ItemProcessor"]["States"]
     after = {(name, catch["Next"]) for name, task in TASKS.items() for catch in task["Catch"]}
     red = {(name, to) for name, to in after if STATES.get(to, {}).get("Type") == "Fail"}
     one_worker = {(name, to) for name, to in after if name in workers and is_end(workers[to])}
     assert {name for name, _ in red} == {"Check Status"}
     assert {name for name, _ in one_worker} == {"Collect Batches"}
-    assert after - red - one_worker == {("Submit", "Check Status"), ("Report", "Check Status")}
+    back = {("Submit", "Check Status"), ("Report", "Check Status")}
+    assert after - red - one_worker == back | {("Verify", "Run Done")}
+    assert STATES["Verify"]["Next"] == "Run Done"
 
 
 def test_only_done_and_handed_over_end_green() -> None:

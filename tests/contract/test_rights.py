@@ -66,6 +66,17 @@ def test_only_submit_reads_inputs_the_audit_sees_jobs_and_names_and_nobody_write
     assert jobs["Resource"] == {"Fn::Sub": "${InputBucket.Arn}/jobs/*"}
 
 
+def test_only_results_reach_tickets_and_a_synchronous_answer_reaches_neither_them_nor_the_output() -> None:
+    may = {name for name in FUNCTIONS if "TicketTable" in str(list(statements(RESOURCES[name])))}
+    assert may == {"ResultsFunction"}
+    (puts,) = [s for s in statements(RESOURCES["VerifyFunction"]) if "s3:PutObject" in as_list(s["Action"])]
+    assert [each["Fn::Sub"] for each in puts["Resource"]] == [
+        "${OutputBucket.Arn}/runs/*/verify/*",
+        "${OutputBucket.Arn}/runs/*/verification.json",
+        "${OutputBucket.Arn}/runs/*/report.*",
+    ]
+
+
 def test_an_uploader_may_put_files_into_the_inbox_and_nothing_else() -> None:
     (statement,) = RESOURCES["UploaderPolicy"]["Properties"]["PolicyDocument"]["Statement"]
     assert (statement["Action"], statement["Resource"]) == ("s3:PutObject", {"Fn::Sub": "${InputBucket.Arn}/inbox/*"})

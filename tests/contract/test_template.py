@@ -20,6 +20,7 @@ SETTINGS = {
     "StatusFunction": settings.StatusSettings,
     "ResultsFunction": settings.ResultsSettings,
     "ReportFunction": settings.ReportSettings,
+    "VerifyFunction": settings.VerifySettings,
     "AuditFunction": settings.AuditSettings,
 }
 KEEPS_DATA = {"AWS::DynamoDB::Table", "AWS::Logs::LogGroup", "AWS::S3::Bucket"}
@@ -185,6 +186,14 @@ def test_asynchronous_retries_are_said_and_end_in_the_dead_letter_queue() -> Non
         assert {e["Properties"]["DeadLetterConfig"]["Arn"]["Fn::GetAtt"] for e in function["Events"].values()} == {
             "DeadLetterQueue.Arn"
         }
+
+
+def test_what_a_person_has_verified_is_asked_once_and_its_failure_is_kept() -> None:
+    assert FUNCTIONS["VerifyFunction"]["EventInvokeConfig"] == {
+        "MaximumRetryAttempts": 0,
+        "MaximumEventAgeInSeconds": 3600,
+        "DestinationConfig": {"OnFailure": {"Type": "SQS", "Destination": {"Fn::GetAtt": "DeadLetterQueue.Arn"}}},
+    }
 
 
 def test_every_rule_may_put_what_it_could_not_deliver_into_the_dead_letter_queue() -> None:

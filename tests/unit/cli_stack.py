@@ -127,6 +127,7 @@ class CliStack:
             "RunsTableName": runs_table,
             "SubmitFunctionName": "submit",
             "TicketTableName": "tickets",
+            "VerifyFunctionName": "verify",
         }
 
     def client(self, service: str) -> Any:

@@ -59,6 +59,18 @@ class ReportSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class VerifySettings:
+    """Environment of the verify function."""
+
+    runs_table: str
+    output_bucket: str
+    api_key_secret_arn: str
+    api_base_url: str
+    monthly_cap_usd: float
+    """0: there is no cap."""
+
+
+@dataclass(frozen=True, slots=True)
 class AuditSettings:
     """Environment of the audit function."""
 

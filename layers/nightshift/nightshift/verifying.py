@@ -6,7 +6,7 @@ before it is asked, and a marked row is never asked again, whoever dies: what ca
 counts as what it could cost at most.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -14,24 +14,12 @@ from nightshift import run_files
 from nightshift.answers import answer_reader
 from nightshift.budgeting import month_of
 from nightshift.errors import Ambiguous, ApiError, NoMoney, Redirected, Unauthorized
-from nightshift.job import Job, parse_job
-from nightshift.job_sections import Verify
-from nightshift.model import Chunk, Run, RunId, RunState, Verifying
-from nightshift.money import PriceSheet, amount_of, dollars
+from nightshift.model import Run, RunId, RunState, Verifying
+from nightshift.money import PriceSheet, dollars
 from nightshift.ports import BatchApi, Clock, Ledger, Outputs
-from nightshift.report import Reporter
-from nightshift.sampling import Sampled, sample
-from nightshift.verification import (
-    Answered,
-    Verification,
-    answered,
-    errored,
-    kept,
-    mark,
-    read_asked,
-    succeeded,
-    written,
-)
+from nightshift.proposing import Proposal, Wish, asked_of, propose
+from nightshift.sampling import Sampled
+from nightshift.verification import Verification, answered, errored, kept, mark, succeeded, written
 
 ROW_SECONDS = 120.0
 """So long an answer is waited for; no row is asked that could not have all of it."""
@@ -44,78 +32,6 @@ FAILURES = 3
 
 HOPELESS = (Unauthorized, NoMoney, Redirected)
 """Errors that end it at once: only a person helps."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What a person wants of a verification; what is None is as the job says."""
-
-    sample: int | None = None
-    """Rows."""
-    max_usd: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """A sample, what of it was asked already, and what the rest would cost."""
-
-    job: Job
-    sample: Sequence[Sampled]
-    asked: Mapping[str, Answered]
-    """All rows of the run that were ever asked, by custom_id."""
-    limit: int
-    """Picodollars that this verification may cost."""
-    refusal: str = ""
-    """Why nothing can be asked; empty where it can."""
-
-    @property
-    def rest(self) -> list[Sampled]:
-        """The rows that were not asked yet."""
-        return [row for row in self.sample if row.outcome.custom_id not in self.asked]
-
-    @property
-    def bound(self) -> int:
-        """Picodollars that those cost at most."""
-        return sum(row.bound for row in self.rest)
-
-    @property
-    def said(self) -> int:
-        """Picodollars that are not exceeded."""
-        return 0 if self.refusal else min(self.bound, self.limit)
-
-    @property
-    def spent(self) -> int:
-        """Picodollars that the run's verifications have cost so far."""
-        return sum(each.spent for each in self.asked.values())
-
-
-def propose(outputs: Outputs, run: Run, chunks: Sequence[Chunk], wish: Wish) -> Proposal:
-    """Draw a run's sample, and say what asking it would cost. Asks nobody but S3."""
-    with outputs.open(run_files.job(run.run_id)) as stream:
-        job = parse_job(stream.read(), name=run.job.name, key=run.job.key)
-    usual = job.verify or Verify()
-    limit = amount_of(usual.max_usd if wish.max_usd is None else wish.max_usd)
-    if run.prices is None:
-        why = f"{job.model} has no known price, so nobody can say what a sample would cost"
-        return Proposal(job, (), {}, limit, why)
-    if _has_server_tools(job):
-        return Proposal(job, (), {}, limit, "what server tools add to a request has no bound, and so has its cost")
-    asked = asked_of(outputs, run, job)
-    size = max(usual.sample if wish.sample is None else wish.sample, len(asked))
-    rows = sample(outputs, run, job, run.prices, chunks, size)
-    return Proposal(job, rows, asked, limit, "" if rows else "no row of the run has a result")
-
-
-def asked_of(outputs: Outputs, run: Run, job: Job) -> Mapping[str, Answered]:
-    """Return all rows of a run that were ever asked of the synchronous API, by custom_id; none without a price."""
-    if run.prices is None:
-        return {}
-    return read_asked(outputs, run.run_id, answer_reader(job.output), run.prices)
-
-
-def _has_server_tools(job: Job) -> bool:
-    """Tell whether the API itself runs tools: they carry a type, as some that it does not run do, too."""
-    return any(tool.get("type", "custom") != "custom" for tool in job.params.get("tools", ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +52,8 @@ class Verifier:
     ledger: Ledger
     api: BatchApi
     outputs: Outputs
-    reporter: Reporter
+    report: Callable[[RunId], object]
+    """Has a run's report written again."""
     clock: Clock
     cap: int | None
     """Of a month, in picodollars; None: there is none."""
@@ -220,5 +137,5 @@ class Verifier:
         self.outputs.put(run_files.verification(run.run_id), written(record))
         spent = sum(each.spent for each in asked.values())
         self.ledger.end_verify(run, spent, done=True)
-        self.reporter.report(run.run_id)
+        self.report(run.run_id)
         return Verified(record["asked"], record["answered"], record["agree"], dollars(spent), record["note"])

@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from nightshift.money import PriceSheet
     from nightshift.report import Reporter
     from nightshift.results import Collector
-    from nightshift.settings import AuditSettings, ResultsSettings, StatusSettings, SubmitSettings
+    from nightshift.settings import AuditSettings, ResultsSettings, StatusSettings, SubmitSettings, VerifySettings
     from nightshift.status import Watcher
     from nightshift.submit import Submitter
+    from nightshift.verifying import Verifier
+
+    type Asking = SubmitSettings | StatusSettings | ResultsSettings | VerifySettings | AuditSettings
 
 # ruff: noqa: PLC0415 - late imports are this module's purpose
 
@@ -39,7 +42,7 @@ def _client(service: str) -> Any:
     return boto3.client(service, config=config)  # type: ignore[call-overload] # the service is a variable
 
 
-def _batches(settings: "SubmitSettings | StatusSettings | ResultsSettings | AuditSettings") -> "AnthropicBatches":
+def _batches(settings: "Asking") -> "AnthropicBatches":
     from nightshift.adapters.anthropic_api import AnthropicBatches
     from nightshift.adapters.secrets import key_source
 
@@ -132,6 +135,22 @@ def reporter() -> "Reporter":
         S3Outputs(_client("s3"), settings.output_bucket),
         clock.now,
     )
+
+
+def verifier() -> "Verifier":
+    """Build the verify use case. No tickets: a synchronous answer never gets there."""
+    from nightshift.adapters.dynamodb import DynamoLedger
+    from nightshift.adapters.s3 import S3Outputs
+    from nightshift.money import amount_of
+    from nightshift.report import Reporter
+    from nightshift.settings import VerifySettings, load
+    from nightshift.verifying import Verifier
+
+    settings = load(VerifySettings)
+    ledger = DynamoLedger(_client("dynamodb"), settings.runs_table)
+    outputs = S3Outputs(_client("s3"), settings.output_bucket)
+    reporter, cap = Reporter(ledger, outputs, clock.now), amount_of(settings.monthly_cap_usd) or None
+    return Verifier(ledger, _batches(settings), outputs, reporter.report, clock.now, cap)
 
 
 def auditor() -> "Auditor":
