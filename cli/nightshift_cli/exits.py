@@ -11,6 +11,7 @@ class Exit(IntEnum):
     USAGE = 2
     HELD = 3
     NOT_SEEN = 4
+    DIFFERS = 5
     INTERRUPTED = 130
 
     @property
@@ -23,7 +24,8 @@ _MEANINGS = {
     Exit.DONE: "done",
     Exit.FAILED: "not done, or no such thing: the message says why",
     Exit.USAGE: "the command line is wrong",
-    Exit.HELD: "the run is held: a person must decide (submit, show)",
+    Exit.HELD: "the run is held: a person must decide (submit, show); or would be (estimate)",
     Exit.NOT_SEEN: "the file is uploaded, and its run has not appeared in time (submit)",
+    Exit.DIFFERS: "the vendor's bill differs from the ledger by more than 1 % and a cent (bill)",
     Exit.INTERRUPTED: "interrupted by Ctrl-C",
 }

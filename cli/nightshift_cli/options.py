@@ -23,6 +23,12 @@ def _job_name(name: str) -> str:
     return name
 
 
+def _month(name: str | None) -> str | None:
+    if name is not None and not re.fullmatch(r"20\d\d-(0[1-9]|1[0-2])", name):
+        raise typer.BadParameter("a month is YYYY-MM")
+    return name
+
+
 StackName = Annotated[
     str,
     typer.Option(
@@ -37,4 +43,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, from `nightshift runs`.")]
 JobOption = Annotated[
     str, typer.Option("--job", metavar="JOB", callback=_job_name, help="The job, as in jobs/JOB.yaml.")
+]
+Month = Annotated[
+    str | None,
+    typer.Option(
+        "--month", metavar="YYYY-MM", callback=_month, help="A calendar month (UTC); the present one by default."
+    ),
 ]

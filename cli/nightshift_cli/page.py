@@ -21,7 +21,7 @@ STYLES = {"held": "bold red", "done": "green"}
 
 def put_runs(runs: Sequence[Summary]) -> None:
     """Print the table of runs."""
-    table = _table(("run", "job", "state", "created"), ("rows", "in flight", "answered"))
+    table = plain_table(("run", "job", "state", "created"), ("rows", "in flight", "answered"))
     for each in runs:
         hold = each.run.hold
         table.add_row(
@@ -39,7 +39,7 @@ def put_runs(runs: Sequence[Summary]) -> None:
 
 def put_page(view: View) -> None:
     """Print all there is to see of a run."""
-    _put_lines(_lines(view))
+    put_lines(_lines(view))
     if view.summary.chunks:
         put("")
         _put_chunks(view.summary.chunks)
@@ -47,10 +47,10 @@ def put_page(view: View) -> None:
 
 def put_cancel(summary: Summary) -> None:
     """Print what a cancel of the run would stop."""
-    _put_lines(_cancel_lines(summary))
+    put_lines(_cancel_lines(summary))
 
 
-def _put_lines(lines: Iterable[tuple[str, str]]) -> None:
+def put_lines(lines: Iterable[tuple[str, str]]) -> None:
     """Print texts of one or more lines, each behind its label."""
     for label, text in lines:
         first, *others = text.splitlines() or [""]
@@ -149,7 +149,7 @@ def _intent(intent: Intent) -> str:
 def _put_chunks(chunks: Sequence[Chunk]) -> None:
     troubled = any(chunk.failures or chunk.error or chunk.not_before for chunk in chunks)
     trouble = ("not before", "error") if troubled else ()
-    table = _table(("chunk", "state", "batch"), ("rows", "answered", "attempt", "failures"), trouble)
+    table = plain_table(("chunk", "state", "batch"), ("rows", "answered", "attempt", "failures"), trouble)
     for each in chunks:
         table.add_row(
             each.id,
@@ -164,7 +164,8 @@ def _put_chunks(chunks: Sequence[Chunk]) -> None:
     console().print(table)
 
 
-def _table(words: Sequence[str], numbers: Sequence[str], more: Sequence[str] = ()) -> Table:
+def plain_table(words: Sequence[str], numbers: Sequence[str], more: Sequence[str] = ()) -> Table:
+    """Return a table without lines: columns of words, of numbers, and of words that may be long."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in words:
         table.add_column(name)

@@ -20,6 +20,7 @@ from nightshift.adapters.s3 import S3Inputs, S3Outputs
 from nightshift.adapters.stepfunctions import StepFunctionsExecutions
 from nightshift.control import Control
 from nightshift.errors import NightshiftError
+from nightshift.money import amount_of
 from nightshift.ports import Clock
 from nightshift_cli.options import default_stack
 
@@ -28,13 +29,19 @@ LOCAL_FILE = Path(__file__).parents[2] / ".cache" / "local.json"
 
 OUTPUTS = frozenset(
     {
+        "AdminKeySecretArn",
+        "AnthropicBaseUrl",
+        "ApiKeySecretArn",
         "InputBucketName",
+        "MonthlyCapUsd",
         "OutputBucketName",
+        "PutAdminKeyCommand",
         "PutKeyCommand",
         "RunMachineArn",
         "RunsTableName",
         "SubmitFunctionName",
         "TicketTableName",
+        "VerifyFunctionName",
     }
 )
 """The outputs of template.yaml that the commands need."""
@@ -64,6 +71,11 @@ class Stack:
     outputs: Mapping[str, str]
     clients: Clients
     clock: Clock
+
+    @property
+    def monthly_cap(self) -> int | None:
+        """What all runs of a month may cost, in picodollars; None: there is no cap."""
+        return amount_of(self.outputs["MonthlyCapUsd"]) or None
 
     def ledger(self) -> DynamoLedger:
         """Return its ledger of runs."""

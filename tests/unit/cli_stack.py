@@ -120,8 +120,13 @@ class CliStack:
             name=self.name, definition=json.dumps(LOOP), roleArn="arn:aws:iam::123456789012:role/machine"
         )["stateMachineArn"]
         plane.stacks[self.name] = {
+            "AdminKeySecretArn": f"admin-key-{self.name}",
+            "AnthropicBaseUrl": "http://127.0.0.1:9",
+            "ApiKeySecretArn": f"api-key-{self.name}",
             "InputBucketName": self.inputs,
+            "MonthlyCapUsd": "500",
             "OutputBucketName": self.outputs,
+            "PutAdminKeyCommand": "aws secretsmanager put-secret-value … admin-key.txt",
             "PutKeyCommand": "aws secretsmanager put-secret-value …",
             "RunMachineArn": self.machine,
             "RunsTableName": runs_table,

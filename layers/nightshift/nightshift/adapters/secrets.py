@@ -35,12 +35,12 @@ def key_source(secret_arn: str) -> KeySource:
                 'aws secretsmanager put-secret-value --secret-id … --secret-string \'{"api_key": "…"}\''
             )
             raise Unauthorized(message) from None
-        return _key_of(str(value), secret_arn)
+        return key_of(str(value), secret_arn)
 
     return key
 
 
-def _key_of(value: str, secret_arn: str) -> str:
+def key_of(value: str, secret_arn: str) -> str:
     """Read `{"api_key": "…"}`, or the bare key."""
     try:
         key = str(json.loads(value)["api_key"]) if value.lstrip().startswith("{") else value.strip()
