@@ -31,6 +31,10 @@ class FakeApi:
     """Happens in the middle of each create's body."""
     counted: list[Mapping[str, Any]] = field(default_factory=list)
     """The requests whose tokens somebody wanted counted."""
+    asked: list[bytes] = field(default_factory=list)
+    """The requests that somebody wanted answered at once."""
+    speak: Callable[[bytes], Mapping[str, Any]] = lambda _params: {}
+    """Answers them, or raises."""
     bodies: list[bytes] = field(default_factory=list)
     stored: dict[BatchId, BatchView] = field(default_factory=dict)
     lines: dict[BatchId, bytes] = field(default_factory=dict)
@@ -98,6 +102,12 @@ class FakeApi:
         self._up()
         self.counted.append(params)
         return len(json.dumps(params)) // 4
+
+    def message(self, params: bytes, timeout: float) -> Mapping[str, Any]:
+        assert timeout > 0
+        self._up()
+        self.asked.append(params)
+        return self.speak(params)
 
     @contextmanager
     def results(self, batch: BatchView) -> Iterator[Iterator[bytes]]:
