@@ -22,7 +22,19 @@ from nightshift.errors import (
     Rejected,
     Unauthorized,
 )
-from nightshift.model import Chunk, ChunkState, Hold, HoldCode, IntentNote, custom_id
+from nightshift.model import (
+    BatchId,
+    Chunk,
+    ChunkState,
+    Claim,
+    Hold,
+    HoldCode,
+    Intent,
+    IntentNote,
+    Worker,
+    chunk_id,
+    custom_id,
+)
 from nightshift.sending import PlanBody, Sender
 from tests.unit.conftest import START, MovableClock
 from tests.unit.fake_api import FakeApi
@@ -214,10 +226,10 @@ def test_batches_of_another_size_time_or_claim_are_not_candidates(desk: Desk) ->
     desk.api.add(3, age=timedelta(minutes=6))
     standing = intent(3)
 
-    assert desk.sender._candidates(standing) == []
+    assert desk.sender._matching(standing) == []
     mine = desk.api.add(3)
-    assert desk.sender._candidates(standing) == [mine]
-    assert desk.sender._candidates(replace(standing, excluded=(mine.id,))) == []
+    assert desk.sender._matching(standing) == [mine]
+    assert desk.sender._matching(replace(standing, excluded=(mine.id,))) == []
 
 
 def test_several_candidates_wait_until_their_results_tell_whose_they_are(desk: Desk) -> None:
@@ -237,6 +249,64 @@ def test_several_candidates_wait_until_their_results_tell_whose_they_are(desk: D
     desk.send()
 
     assert desk.first().batch_id == ours
+
+
+def swapped(desk: Desk) -> tuple[BatchId, BatchId]:
+    """Let the first chunk adopt somebody else's batch, and the second the first one's; return both batches."""
+    for chunk_ in desk.ledger.chunks(RUN):
+        desk.ledger.start_send(chunk_, made := intent(int(chunk_.id[-6:])))
+        batch = desk.api.add(3)
+        desk.ledger.sent(made, batch, adopted=True)
+    foreign, firsts = desk.api.stored
+    desk.api.end(foreign, b'{"custom_id":"somebody-else"}\n')
+    return foreign, firsts
+
+
+def disown(desk: Desk, number: int) -> Intent:
+    """Let a chunk's results prove to be another's."""
+    me = Worker("me", START + timedelta(hours=1))
+    chunk_ = next(c for c in desk.ledger.chunks(RUN) if c.id == chunk_id(0, number))
+    assert chunk_.batch_id is not None
+    if chunk_.state is ChunkState.SENT:
+        desk.ledger.ended(chunk_, desk.api.batch(chunk_.batch_id))
+    taken = desk.ledger.take(replace(chunk_, state=ChunkState.ENDED), me, START)
+    assert taken is not None
+    again = intent(number, excluded=(chunk_.batch_id,), attempt=taken.attempt)
+    desk.ledger.disown(taken, me, again)
+    return again
+
+
+def test_a_batch_that_another_chunk_found_not_to_be_its_own_is_a_candidate_again(desk: Desk) -> None:
+    _, firsts = swapped(desk)
+    desk.api.end(firsts, b'{"custom_id":"' + custom_id(RUN, chunk_id(0, 1), 1).encode() + b'"}\n')
+    desk.ledger.not_sent(disown(desk, 2), not_before=None, error="")
+    again = disown(desk, 1)
+
+    desk.clock.move(minutes=45)
+    assert desk.sender.settle(again)
+
+    assert (desk.first().batch_id, desk.first().state) == (firsts, ChunkState.SENT)
+    assert desk.ledger.claims([firsts]) == {firsts: Claim(RUN, chunk_id(0, 1))}
+
+
+def test_a_batch_that_another_chunk_adopted_and_has_not_read_is_waited_for(desk: Desk) -> None:
+    _, firsts = swapped(desk)
+    again = disown(desk, 1)
+    desk.clock.move(minutes=45)
+
+    assert desk.sender._matching(again) is None  # it runs: nobody can tell whose it is
+    desk.api.end(firsts, b'{"custom_id":"' + custom_id(RUN, chunk_id(0, 1), 1).encode() + b'"}\n')
+    assert desk.sender._matching(again) is None  # it is this one's, and the other will find out
+    desk.api.end(firsts, b'{"custom_id":"' + custom_id(RUN, chunk_id(0, 2), 1).encode() + b'"}\n')
+    assert desk.sender._matching(again) == []
+
+
+def test_a_batch_that_its_chunk_created_or_has_read_is_no_candidate(desk: Desk) -> None:
+    desk.send()
+    assert desk.sender._matching(intent(3)) == []
+    first = replace(desk.first(), adopted=True)
+    assert not desk.sender._doubtful(Claim(RUN, first.id), intent(1))
+    assert not desk.sender._doubtful(Claim(RUN, first.id, foreign=True), intent(1))
 
 
 def test_reconciliation_waits_while_the_api_is_away(desk: Desk) -> None:
@@ -337,7 +407,7 @@ def test_a_batch_made_long_after_the_sender_was_dead_is_no_candidate(desk: Desk)
     desk.clock.move(minutes=36)
     desk.api.add(3)
 
-    assert desk.sender._candidates(intent(3)) == []
+    assert desk.sender._matching(intent(3)) == []
 
 
 def test_nothing_is_sent_with_too_little_time_left(desk: Desk) -> None:
@@ -379,7 +449,7 @@ def test_of_two_that_reconcile_at_once_one_wins(desk: Desk) -> None:
     standing = desk.ledger.intent()
     assert standing is not None
     desk.clock.move(minutes=15)
-    listed = desk.sender._candidates(standing)
+    listed = desk.sender._matching(standing) or []
     desk.ledger.not_sent(standing, not_before=None, error="the other one was faster, and saw nothing")
 
     with pytest.raises(Conflict):

@@ -323,7 +323,7 @@ class Ledger(Protocol):
         ...
 
     def sent(self, intent: Intent, batch: BatchView, *, adopted: bool) -> None:
-        """One transaction: intent deleted if still this one; SENDING → SENT; the batch claimed if nobody has.
+        """One transaction: intent deleted if still this one; SENDING → SENT; the batch claimed if it is no chunk's.
 
         Raises:
             Conflict: somebody else settled it, unless it was settled in exactly this way.

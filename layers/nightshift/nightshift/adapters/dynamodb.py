@@ -454,7 +454,7 @@ class DynamoLedger:
                     sent_at=batch.created_at,
                     error="",
                 ),
-                Change(batch_key(batch.id), {"run_id": intent.run_id, "chunk": intent.chunk}, when=ABSENT, kind="Put"),
+                _claim(intent.run_id, intent.chunk, batch),
             ]
         )
 
@@ -474,7 +474,9 @@ class DynamoLedger:
 
     def salvage(self, chunk: Chunk, batch: BatchView) -> None:
         """See `ports.Ledger`."""
-        self._items.apply_all([self._paid_already(chunk, ChunkState.PLANNED, batch), _reclaim(chunk, batch)])
+        self._items.apply_all(
+            [self._paid_already(chunk, ChunkState.PLANNED, batch), _claim(chunk.run_id, chunk.id, batch)]
+        )
 
     def swap(self, chunk: Chunk, batch: BatchView) -> None:
         """See `ports.Ledger`."""
@@ -485,7 +487,9 @@ class DynamoLedger:
             when="#run_id = :run AND #chunk = :chunk",
             values=mine,
         )
-        self._items.apply_all([self._paid_already(chunk, ChunkState.SENT, batch), _reclaim(chunk, batch), old])
+        self._items.apply_all(
+            [self._paid_already(chunk, ChunkState.SENT, batch), _claim(chunk.run_id, chunk.id, batch), old]
+        )
 
     def _paid_already(self, chunk: Chunk, was: ChunkState, batch: BatchView) -> Change:
         """Give a chunk a batch of its rows that was paid for already, if its plan and its own batch still stand."""
@@ -639,9 +643,9 @@ def _settle(intent: Intent, **sets: Any) -> Change:
     )
 
 
-def _reclaim(chunk: Chunk, batch: BatchView) -> Change:
+def _claim(run_id: RunId, chunk: ChunkId, batch: BatchView) -> Change:
     """Claim a batch for a chunk, unless it is a chunk's already; that it was taken for another's is forgotten."""
-    claim = {"run_id": chunk.run_id, "chunk": chunk.id}
+    claim = {"run_id": run_id, "chunk": chunk}
     free = f"{ABSENT} OR #foreign = :yes"
     return Change(batch_key(batch.id), claim, when=free, values={"yes": True}, kind="Put")
 
