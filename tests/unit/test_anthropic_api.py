@@ -292,6 +292,43 @@ def test_a_key_that_stays_wrong_is_unauthorized(server: Server) -> None:
     assert len(server.posts()) == 2
 
 
+def test_a_message_is_asked_in_the_very_bytes_that_it_was_planned_in(server: Server) -> None:
+    said = {"type": "message", "content": [{"type": "text", "text": "billing"}], "usage": {"input_tokens": 7}}
+    server.answers = [say(200, said)]
+    planned = b'{ "model":"claude-haiku-5-5","max_tokens":64,"messages":[{"role":"user","content":"\xc3\xa9\\u00e9"}]}'
+
+    assert api(server.url).message(planned, timeout=5) == said
+
+    ((method, path, headers, body),) = server.seen
+    assert (method, path, body) == ("POST", "/v1/messages", planned)
+    assert (headers["authorization"], headers["content-type"]) == ("Bearer sk-cached", "application/json")
+
+
+@pytest.mark.parametrize(
+    "answer", [say(200), say(200, ["a"]), say(200, "text"), page(200), hang_up, refuse(529)], ids=range(6)
+)
+def test_what_is_no_message_is_ambiguous_after_one_post_and_tells_no_ticket(server: Server, answer: Answer) -> None:
+    server.answers = [answer]
+
+    with pytest.raises(Ambiguous) as caught:
+        api(server.url).message(TICKET, timeout=5)
+
+    assert len(server.posts()) == 1
+    assert "secret ticket" not in repr(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_a_message_that_never_comes_is_waited_for_as_long_as_was_said(server: Server) -> None:
+    silence = threading.Event()
+    server.answers = [lambda _: silence.wait(2) and None]  # type: ignore[list-item]
+
+    with pytest.raises(Ambiguous, match="ReadTimeout"):
+        api(server.url).message(TICKET, timeout=0.3)
+
+    silence.set()
+    assert len(server.posts()) == 1
+
+
 def read_results(made: AnthropicBatches, url: str) -> bytes:
     with made.results(batch(results_url=f"{url}/v1/messages/batches/msgbatch_01/results")) as blocks:
         return b"".join(blocks)
@@ -304,6 +341,7 @@ READS: dict[str, tuple[Callable[[AnthropicBatches, str], object], Any]] = {
     "batches": (lambda made, _: list(made.batches(START)), PAGE),
     "cancel": (lambda made, _: made.cancel(BatchId("msgbatch_01")), WIRE),
     "results": (read_results, {"custom_id": "a"}),
+    "message": (lambda made, _: made.message(TICKET, timeout=5), {"type": "message"}),
 }
 
 

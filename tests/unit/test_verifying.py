@@ -30,7 +30,7 @@ from nightshift.proposing import Wish, propose
 from nightshift.report import Reporter
 from nightshift.requests import request_line
 from nightshift.sampling import places
-from nightshift.verification import NOT_KNOWN
+from nightshift.verification import NOT_KNOWN, mark
 from nightshift.verifying import FAILURES, Verified, Verifier
 from tests.unit.conftest import MovableClock
 from tests.unit.made import MONTH, RUN
@@ -417,6 +417,18 @@ class TestDeaths:
         assert verify(night).note == "ended early: time was up"
         assert len(night.api.asked) == 2
 
+    def test_a_row_that_somebody_has_marked_meanwhile_is_not_asked(self, night: Night) -> None:
+        done(night, *map(labelled, ids(FIRST, 3)))
+
+        def speak(_params: bytes) -> Mapping[str, Any]:
+            for name in ids(FIRST, 3):
+                night.outputs.files.setdefault(run_files.asked(RUN, name), mark(BOUND))
+            return says_label()
+
+        night.api.speak = speak
+        verify(night)
+        assert (len(night.api.asked), found(night)["asked"], found(night)["answered"]) == (1, 3, 1)
+
     def test_two_that_begin_at_the_same_moment_are_one(self, night: Night) -> None:
         run = done(night, *map(labelled, ids(FIRST, 3)))
         mine = Verifying("me", night.deadline, MONTH, BOUND)
@@ -489,6 +501,13 @@ class TestTrouble:
         night.api.speak = lambda _params: throw(error)
         assert verify(night) == Verified(asked=1, spent="$0.00", note=f"ended early: {error}")
         assert len(night.api.asked) == 1
+
+    @pytest.mark.parametrize("kind", [Rejected, Unauthorized])
+    def test_what_an_error_says_is_kept_as_far_as_it_can_be_written(self, night: Night, kind: type[ApiError]) -> None:
+        done(night, *map(labelled, ids(FIRST, 3)))
+        night.api.speak = lambda _params: throw(kind("HTTP 4xx: \ud800"))
+        verify(night)
+        assert {row["error"] for row in found(night)["rows"]} == {f"{kind.__name__}: HTTP 4xx: ?"}
 
     def test_an_api_that_fails_again_and_again_is_left_alone(self, night: Night) -> None:
         done(night, *map(labelled, [*ids(FIRST, 3), *ids(chunk_id(0, 2), 3)]))

@@ -52,7 +52,7 @@ class Proposal:
     @property
     def said(self) -> int:
         """Picodollars that are not exceeded."""
-        return 0 if self.refusal else min(self.bound, self.limit)
+        return min(self.bound, self.limit)
 
     @property
     def spent(self) -> int:

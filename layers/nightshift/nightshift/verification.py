@@ -96,7 +96,12 @@ def succeeded(message: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def errored(error: ApiError) -> Mapping[str, Any]:
     """Return the result that an error of the API is."""
-    return {"type": "errored", "error": {"error": {"type": type(error).__name__, "message": str(error)}}}
+    return {"type": "errored", "error": {"error": {"type": type(error).__name__, "message": words(error)}}}
+
+
+def words(error: ApiError) -> str:
+    """Return what an error says, as text that can be written: half of a surrogate pair cannot."""
+    return str(error).encode(errors="replace").decode()
 
 
 def read_asked(outputs: Outputs, run_id: RunId, read: ReadAnswer, prices: PriceSheet) -> dict[str, Answered]:

@@ -19,7 +19,7 @@ from nightshift.money import PriceSheet, dollars
 from nightshift.ports import BatchApi, Clock, Ledger, Outputs
 from nightshift.proposing import Proposal, Wish, asked_of, propose
 from nightshift.sampling import Sampled
-from nightshift.verification import Verification, answered, errored, kept, mark, succeeded, written
+from nightshift.verification import Verification, answered, errored, kept, mark, succeeded, words, written
 
 ROW_SECONDS = 120.0
 """So long an answer is waited for; no row is asked that could not have all of it."""
@@ -111,7 +111,7 @@ class Verifier:
             left -= answered(row.bound, line, answer_reader(proposal.job.output), prices).spent
             failures = failures + 1 if error is not None else 0
             if isinstance(error, HOPELESS):
-                return f"ended early: {error}"
+                return f"ended early: {words(error)}"
             if failures == FAILURES:
                 return f"ended early: the API failed {FAILURES} times in a row, at last with {type(error).__name__}"
         return ""
