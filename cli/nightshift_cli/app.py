@@ -12,6 +12,7 @@ from nightshift_cli import job, runs
 from nightshift_cli.console import say
 from nightshift_cli.exits import Exit
 from nightshift_cli.submit import submit
+from nightshift_cli.verify import verify
 
 CREDENTIALS = "No AWS credentials. Set AWS_PROFILE or log in; for the local cloud of `make local`, add --local."
 
@@ -46,4 +47,5 @@ app.command()(runs.show)
 app.command()(runs.hold)
 app.command()(runs.cancel)
 app.command()(runs.resume)
+app.command()(verify)
 app.add_typer(job.app, name="job")
