@@ -241,6 +241,20 @@ class TestReplacing:
         outputs.put("runs/r/report.json.old", b"")
         assert outputs.tag("runs/r/report.json") == ""
 
+    @pytest.mark.parametrize(
+        ("key", "kind"),
+        [
+            ("runs/r/report.html", "text/html; charset=utf-8"),
+            ("runs/r/report.json", "application/json"),
+            ("runs/r/verify/x.asked", "binary/octet-stream"),
+        ],
+    )
+    def test_a_browser_is_told_what_a_report_is(
+        self, s3: Client, bucket: str, outputs: S3Outputs, key: str, kind: str
+    ) -> None:
+        assert outputs.replace(key, b"1", "")
+        assert s3.head_object(Bucket=bucket, Key=key)["ContentType"] == kind
+
     def test_what_was_deleted_since_is_not_replaced(self, s3: Client, bucket: str, outputs: S3Outputs) -> None:
         outputs.put("k", b"1")
         seen = outputs.tag("k")

@@ -1,24 +1,7 @@
-"""Report: what became of every row of a run. The smallest honest one: it adds up, or the run does not end.
+"""Report: what became of every row of a run, and of its money. It adds up, or the run does not end.
 
-`report.json` is a function of the ledger and the files, so writing it again is harmless. Its fields:
-
-run_id, job {name, key, version_id}, trigger
-state           "done", "held", or "open": more is to come
-hold            {code, reason, at} or null
-inputs          [{uri, version_id, size (bytes), last_modified}]
-created, first_sent, last_ended, reported       ISO 8601, UTC, or null
-rows            records read from the inputs; 0 until the plan is finished
-counts          {class: rows}, every class
-waiting         rows in no class yet: in flight, planned, or to be asked again
-accounted       true when the plan is finished and the counts sum to `rows`
-reject_codes    {code: rows} of the rows that were never sent
-usage           {token count by the API's name: tokens}
-service_tiers   {tier: rows}: only `batch` is discounted
-tickets         {written, unchanged, refused}: refused ones are listed in `refused/`, their answers are in `output/`
-strange         lines of the API's results that are no result of a row: kept beside the archive, in `raw/`
-generations     how often rows were asked: 1 without retries
-batches         [{batch_id, chunk, rows, state, request_counts, created, ended, adopted, strange}]
-files           {"output", "failed", "rejects", "refused", "raw": [uri, …]}
+`report.json` (report_model.py) is a function of the ledger and the files, and `report.html` one of `report.json`:
+writing them again is harmless.
 """
 
 from collections import Counter
@@ -26,16 +9,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
-from typing import Any
+from typing import Literal
 
 import msgspec
 
-from nightshift import run_files
+from nightshift import report_sections, run_files
 from nightshift.decision import MOVING, fingerprint, next_generation_due
 from nightshift.model import Chunk, ChunkState, Hold, HoldCode, InputRef, RowClass, Run, RunId, Tally
 from nightshift.ports import Clock, Ledger, Outputs
+from nightshift.report_headline import headline
+from nightshift.report_model import Batch, Input, Report, Tickets, Verification, verification, written
+from nightshift.report_page import page
 
-type Report = Mapping[str, Any]
+type Folder = Literal["output", "failed", "rejects", "refused", "raw"]
+FOLDERS: Sequence[Folder] = ("output", "failed", "rejects", "refused", "raw")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +34,7 @@ class Reporter:
     clock: Clock
 
     def report(self, run_id: RunId) -> Report:
-        """Write `runs/<run_id>/report.json` and return it.
+        """Write `report.json` and `report.html` below `runs/<run_id>/`, and return the report.
 
         A run in which nothing is left to do is done, if its rows add up. If they do not, it is held instead. A reporter
         that is overtaken leaves the other's report alone, which knows more: a late one must not stand for good.
@@ -60,13 +47,25 @@ class Reporter:
             self.ledger.hold(run_id, _rows_astray(run, total, self.clock()))
             run = self.ledger.run(run_id)
         done = finished and run.hold is None
-        report = self._report(run, chunks, total, state="done" if done else "held" if run.hold else "open")
-        text = msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
+        report = self._report(run, chunks, total, "done" if done else "held" if run.hold else "open")
+        text, html = written(report), page(report)
         if self.outputs.replace(run_files.report(run_id), text, before):
+            self._put_page(run_id, html, text)
             run = self._release(run, chunks)
             self.ledger.reported(run_id, fingerprint(run, chunks), done=done)
             self._release(self.ledger.run(run_id), chunks)
         return report
+
+    def _put_page(self, run_id: RunId, html: bytes, text: bytes) -> None:
+        """Put the page beside its report, so long as that stands: whoever replaces it brings another page."""
+        key = run_files.report_page(run_id)
+        while True:
+            before = self.outputs.tag(key)
+            with self.outputs.open(run_files.report(run_id)) as standing:
+                if standing.read() != text:
+                    return
+            if self.outputs.replace(key, html, before):
+                return
 
     def _release(self, run: Run, chunks: Sequence[Chunk]) -> Run:
         """Release the money of a run that sends nothing more until a person says so, or at all; return the run."""
@@ -75,36 +74,47 @@ class Reporter:
         self.ledger.settle_nothing_more(run)
         return self.ledger.run(run.run_id)
 
-    def _report(self, run: Run, chunks: Sequence[Chunk], total: Tally, *, state: str) -> Report:
+    def _report(
+        self, run: Run, chunks: Sequence[Chunk], total: Tally, state: Literal["open", "held", "done"]
+    ) -> Report:
         sent = [chunk for chunk in chunks if chunk.batch_id is not None]
-        return {
-            "run_id": run.run_id,
-            "job": run.job,
-            "trigger": run.trigger,
-            "state": state,
-            "hold": run.hold,
-            "inputs": [_input(ref) for ref in run.inputs],
-            "created": run.created,
-            "first_sent": min((chunk.sent_at for chunk in sent if chunk.sent_at), default=None),
-            "last_ended": max((chunk.ended_at for chunk in sent if chunk.ended_at), default=None),
-            "reported": self.clock(),
-            "rows": run.rows,
-            "counts": {row_class: total.rows.get(row_class, 0) for row_class in RowClass},
-            "waiting": max(0, run.rows - sum(total.rows.values())),
-            "accounted": _accounted(run, total),
-            "reject_codes": self._reject_codes(run.run_id),
-            "usage": total.usage,
-            "service_tiers": total.service_tiers,
-            "tickets": {
-                "written": total.tickets_written,
-                "unchanged": total.tickets_unchanged,
-                "refused": total.tickets_refused,
-            },
-            "strange": sum(_strange(chunk) for chunk in chunks),
-            "generations": 1 + max((chunk.generation for chunk in sent), default=0),
-            "batches": [_batch(chunk) for chunk in sent],
-            "files": self._files(run.run_id),
-        }
+        accounted = _accounted(run, total)
+        timings = report_sections.timings(run, sent, self.clock())
+        return Report(
+            run_id=run.run_id,
+            headline=headline(run, total, state),
+            job=run.job,
+            trigger=run.trigger,
+            state=state,
+            hold=run.hold,
+            home=self.outputs.uri(run_files.home(run.run_id)),
+            inputs=[_input(ref) for ref in run.inputs],
+            created=run.created,
+            first_sent=timings.first_sent,
+            last_ended=timings.last_ended,
+            reported=timings.reported,
+            rows=run.rows,
+            counts={row_class: total.rows.get(row_class, 0) for row_class in RowClass},
+            waiting=max(0, run.rows - sum(total.rows.values())),
+            accounted=accounted,
+            reject_codes=self._reject_codes(run.run_id),
+            reasons=total.reasons,
+            answers=total.labels,
+            usage=total.usage,
+            tokens=report_sections.tokens(total),
+            service_tiers=total.service_tiers,
+            discount=report_sections.discount(total),
+            cost=report_sections.cost(run, total, accounted=accounted),
+            cache=report_sections.cache(run, total, accounted=accounted),
+            pilot=report_sections.pilot(run, sent),
+            timings=timings,
+            tickets=_tickets(total),
+            strange=sum(_strange(chunk) for chunk in chunks),
+            generations=1 + max((chunk.generation for chunk in sent), default=0),
+            batches=[_batch(chunk, priced=run.prices is not None) for chunk in sent],
+            files=self._files(run.run_id),
+            verification=self._verification(run.run_id),
+        )
 
     def _reject_codes(self, run_id: RunId) -> Mapping[str, int]:
         codes: Counter[str] = Counter()
@@ -113,12 +123,16 @@ class Reporter:
                 codes.update(_REJECT.decode(line).code for line in lines)
         return dict(codes)
 
-    def _files(self, run_id: RunId) -> Mapping[str, Sequence[str]]:
+    def _files(self, run_id: RunId) -> Mapping[Folder, Sequence[str]]:
         home = run_files.home(run_id)
-        return {
-            folder: [self.outputs.uri(key) for key in self.outputs.keys(f"{home}{folder}/")]
-            for folder in ("output", "failed", "rejects", "refused", "raw")
-        }
+        return {folder: [self.outputs.uri(key) for key in self.outputs.keys(f"{home}{folder}/")] for folder in FOLDERS}
+
+    def _verification(self, run_id: RunId) -> Verification | None:
+        key = run_files.verification(run_id)
+        if key not in self.outputs.keys(key):
+            return None
+        with self.outputs.open(key) as stream:
+            return verification(stream.read())
 
 
 class _Reject(msgspec.Struct):
@@ -152,27 +166,28 @@ def _rows_astray(run: Run, total: Tally, now: datetime) -> Hold:
     return Hold(HoldCode.ROWS_ASTRAY, reason, now)
 
 
-def _input(ref: InputRef) -> Report:
-    return {
-        "uri": f"s3://{ref.bucket}/{ref.key}",
-        "version_id": ref.version_id,
-        "size": ref.size,
-        "last_modified": ref.last_modified,
-    }
+def _input(ref: InputRef) -> Input:
+    uri = f"s3://{ref.bucket}/{ref.key}"
+    return Input(uri=uri, version_id=ref.version_id, size=ref.size, last_modified=ref.last_modified)
 
 
-def _batch(chunk: Chunk) -> Report:
-    return {
-        "batch_id": chunk.batch_id,
-        "chunk": chunk.id,
-        "rows": chunk.rows,
-        "state": chunk.state,
-        "request_counts": chunk.request_counts,
-        "created": chunk.sent_at,
-        "ended": chunk.ended_at,
-        "adopted": chunk.adopted,
-        "strange": _strange(chunk),
-    }
+def _tickets(total: Tally) -> Tickets:
+    return Tickets(written=total.tickets_written, unchanged=total.tickets_unchanged, refused=total.tickets_refused)
+
+
+def _batch(chunk: Chunk, *, priced: bool) -> Batch:
+    return Batch(
+        batch_id=chunk.batch_id,
+        chunk=chunk.id,
+        rows=chunk.rows,
+        state=chunk.state,
+        request_counts=chunk.request_counts,
+        created=chunk.sent_at,
+        ended=chunk.ended_at,
+        adopted=chunk.adopted,
+        strange=_strange(chunk),
+        cost_usd=report_sections.in_usd(sum(chunk.tally.paid.values())) if priced else None,
+    )
 
 
 def _strange(chunk: Chunk) -> int:

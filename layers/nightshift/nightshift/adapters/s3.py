@@ -28,6 +28,9 @@ BLOCK = 1024 * 1024
 DELETES = 1000
 """Keys that S3 deletes in one request."""
 
+_KINDS = {"html": "text/html; charset=utf-8", "json": "application/json"}
+"""What a browser must be told to show an object that people open; without it, it offers a download."""
+
 _GONE = frozenset({"NoSuchKey", "NoSuchVersion", "NotFound", "MethodNotAllowed", "404", "405"})
 """404; and 405, S3's answer where the version that is asked for is a delete marker."""
 _REPLACED = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"})
@@ -130,9 +133,11 @@ class S3Outputs:
 
     def replace(self, key: str, data: bytes, tag: str) -> bool:
         """See `ports.Outputs.replace`."""
-        condition: dict[str, Any] = {"IfMatch": tag} if tag else {"IfNoneMatch": "*"}
+        more: dict[str, Any] = {"IfMatch": tag} if tag else {"IfNoneMatch": "*"}
+        if kind := _KINDS.get(key.rpartition(".")[2]):
+            more["ContentType"] = kind
         try:
-            self._client.put_object(Bucket=self._bucket, Key=key, Body=data, **condition)
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=data, **more)
         except ClientError as error:
             if error.response["Error"]["Code"] in _REPLACED:
                 return False
