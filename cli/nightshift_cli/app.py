@@ -9,7 +9,10 @@ from typer.core import TyperGroup
 
 from nightshift.errors import NightshiftError
 from nightshift_cli import job, runs
+from nightshift_cli.bill import bill
 from nightshift_cli.console import say
+from nightshift_cli.costs import costs
+from nightshift_cli.estimate import estimate
 from nightshift_cli.exits import Exit
 from nightshift_cli.submit import submit
 from nightshift_cli.verify import verify
@@ -48,4 +51,7 @@ app.command()(runs.hold)
 app.command()(runs.cancel)
 app.command()(runs.resume)
 app.command()(verify)
+app.command()(estimate)
+app.command()(costs)
+app.command()(bill)
 app.add_typer(job.app, name="job")

@@ -9,7 +9,7 @@ from nightshift import run_files
 from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.adapters.stepfunctions import execution_name
 from nightshift.decision import Policy, next_step
-from nightshift.model import Chunk, ChunkState, Intent, RowClass, Run, RunId, RunState, Step, Tally
+from nightshift.model import Chunk, ChunkState, Intent, RowClass, Run, RunId, RunState, Step, StepKind, Tally
 from nightshift_cli.mending import ways_out
 from nightshift_cli.stack import Stack
 
@@ -95,6 +95,8 @@ class View:
         run = self.summary.run
         if run.hold is None and run.state is RunState.OPEN and self.execution_status in DEAD:
             return [self.stack.command(f"resume {run.run_id}")]
+        if self.step.kind is StepKind.VERIFY and self.execution_status != "RUNNING":
+            return [self.stack.command(f"verify {run.run_id} --yes")]
         return ways_out(run, self.stack)
 
     @property
@@ -106,7 +108,8 @@ class View:
     def files(self) -> Sequence[str]:
         """What is there, or will be."""
         refused = ["refused/"] * bool(self.summary.total.tickets_refused)
-        return [*FOLDERS, *refused, *(["report.json"] if self.summary.run.reported else [])]
+        written = {"report.json": self.summary.run.reported, "verification.json": self.summary.run.verified}
+        return [*FOLDERS, *refused, *(name for name, is_there in written.items() if is_there)]
 
     def record(self) -> Mapping[str, Any]:
         """Return what `show --json` has: the run, its chunks and the intent as the ledger keeps them, and more."""

@@ -1,0 +1,99 @@
+"""The API as a person's commands ask it: with the keys of the stack's secrets, read with the person's credentials.
+
+Imported by the commands that ask it, when they do: the SDK alone takes a second.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import anthropic
+import httpx2
+from botocore.exceptions import ClientError
+
+from nightshift.adapters.anthropic_api import (
+    CONNECT_SECONDS,
+    FORBIDDEN,
+    READ_SECONDS,
+    AnthropicBatches,
+    KeySource,
+    translate,
+)
+from nightshift.adapters.secrets import key_of
+from nightshift.errors import Unauthorized
+from nightshift_cli.stack import Stack
+
+EMPTY, FORBIDDEN_TO_YOU = "ResourceNotFoundException", "AccessDeniedException"
+"""Secrets Manager's words for a secret without a value (or none at all), and for one that the person may not read."""
+
+
+def batches(stack: Stack) -> AnthropicBatches:
+    """Return the Message Batches API as the stack's functions have it."""
+    _forget_the_shell()
+    return AnthropicBatches(stack.outputs["AnthropicBaseUrl"], _key_source(stack))
+
+
+class Organization:
+    """The Admin API. Its key goes to the API's host alone: no redirect is followed, and no proxy asked."""
+
+    def __init__(self, stack: Stack) -> None:
+        """Ask with the stack's Admin key.
+
+        Raises:
+            Unauthorized: there is none, or the person may not read it.
+        """
+        _forget_the_shell()
+        key = _read(stack, "AdminKeySecretArn", "PutAdminKeyCommand")
+        timeout = httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
+        transport = anthropic.DefaultHttpxClient(follow_redirects=False, trust_env=False, timeout=timeout)
+        url = stack.outputs["AnthropicBaseUrl"].rstrip("/")
+        self._put_key = stack.outputs["PutAdminKeyCommand"]
+        # By the reference of the Admin API; the SDK itself would send the key as a bearer's.
+        headers: Any = {"X-Api-Key": key, "Authorization": anthropic.Omit()}
+        self._client = anthropic.Anthropic(
+            api_key=key, base_url=url, timeout=timeout, http_client=transport, default_headers=headers
+        )
+
+    def get(self, path: str, query: Mapping[str, Any]) -> bytes:
+        """Return what the API answers to a GET; the SDK tries again what may pass."""
+        options: Any = {"params": query}
+        try:
+            return self._client.get(path, cast_to=httpx2.Response, options=options).content
+        except Exception as error:  # noqa: BLE001 - classed by `translate`, as everywhere
+            refused = translate(error)
+        if isinstance(refused, Unauthorized):
+            raise Unauthorized(f"{refused} It wants an Admin key, sk-ant-admin…; to put one: {self._put_key}")
+        raise refused
+
+
+def _key_source(stack: Stack) -> KeySource:
+    kept: list[str] = []
+
+    def key(*, fresh: bool) -> str:
+        if fresh or not kept:
+            kept[:] = [_read(stack, "ApiKeySecretArn", "PutKeyCommand")]
+        return kept[0]
+
+    return key
+
+
+def _read(stack: Stack, secret: str, command: str) -> str:
+    """Return the key that a secret holds; `secret` and `command` name outputs of the stack."""
+    arn = stack.outputs[secret]
+    try:
+        value = stack.clients("secretsmanager").get_secret_value(SecretId=arn)["SecretString"]
+    except ClientError as error:
+        match error.response["Error"]["Code"]:
+            case code if code == EMPTY:
+                raise Unauthorized(f"{arn} holds no key yet. Put one there: {stack.outputs[command]}") from None
+            case code if code == FORBIDDEN_TO_YOU:
+                raise Unauthorized(f"Your AWS credentials may not read {arn}.") from None
+            case _:
+                raise
+    return key_of(value, arn)
+
+
+def _forget_the_shell() -> None:
+    """Drop variables of this process by which the SDK would ask another address, or be somebody else."""
+    for name in FORBIDDEN:
+        os.environ.pop(name, None)
