@@ -278,6 +278,14 @@ def test_a_batch_that_cannot_be_read_keeps_no_other_from_its_turn(desk: Desk, mo
     assert desk.fates() == [Fate.ORPHAN, Fate.SALVAGED]
 
 
+@pytest.mark.parametrize(("lines", "fate"), [(b'{"type":"error"}\r\n\n', Fate.SALVAGED), (b"", Fate.ORPHAN)])
+def test_results_that_do_not_begin_with_a_row_are_not_foreign(desk: Desk, lines: bytes, fate: Fate) -> None:
+    orphan = desk.orphan()
+    desk.api.lines[orphan.id] = lines + desk.api.lines[orphan.id] if lines else b""
+
+    assert desk.fates() == [fate]
+
+
 def test_when_time_is_up_the_next_audit_goes_on(desk: Desk) -> None:
     desk.orphan()
 

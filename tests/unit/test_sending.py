@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -22,8 +22,11 @@ from nightshift.errors import (
     Rejected,
     Unauthorized,
 )
+from nightshift.matching import _doubtful, made_by
 from nightshift.model import (
+    Archive,
     BatchId,
+    BatchView,
     Chunk,
     ChunkState,
     Claim,
@@ -67,6 +70,9 @@ class Desk:
 
     def send(self, owner: str = "me", minutes: float = 15) -> int:
         return self.sender.send(RUN, owner=owner, deadline=self.clock() + timedelta(minutes=minutes))
+
+    def made_by(self, standing: Intent) -> list[BatchView] | None:
+        return made_by(standing, self.ledger, self.api, self.clock())
 
     def states(self) -> list[ChunkState]:
         return [c.state for c in self.ledger.chunks(RUN)]
@@ -226,29 +232,40 @@ def test_batches_of_another_size_time_or_claim_are_not_candidates(desk: Desk) ->
     desk.api.add(3, age=timedelta(minutes=6))
     standing = intent(3)
 
-    assert desk.sender._matching(standing) == []
+    assert desk.made_by(standing) == []
     mine = desk.api.add(3)
-    assert desk.sender._matching(standing) == [mine]
-    assert desk.sender._matching(replace(standing, excluded=(mine.id,))) == []
+    assert desk.made_by(standing) == [mine]
+    assert desk.made_by(replace(standing, excluded=(mine.id,))) == []
 
 
-def test_several_candidates_wait_until_their_results_tell_whose_they_are(desk: Desk) -> None:
+def test_several_candidates_wait_until_the_results_of_ours_tell(desk: Desk) -> None:
     desk.api.accept_then_lose = 1
     desk.send()
-    mine = desk.first()
+    (ours,) = desk.api.stored
+    desk.api.add(3)
+    desk.clock.move(minutes=15)
+
+    assert desk.send() == 0
+    desk.api.end(ours, b'{"custom_id":"' + custom_id(RUN, desk.first().id, 1).encode() + b'"}\n')
+    desk.clock.move(minutes=1)
+    desk.send()
+
+    assert desk.first().batch_id == ours
+
+
+def test_of_several_candidates_the_one_that_is_left_is_taken_though_it_still_runs(desk: Desk) -> None:
+    desk.api.accept_then_lose = 1
+    desk.send()
+    (ours,) = desk.api.stored
     other = desk.api.add(3)
     desk.clock.move(minutes=15)
 
     assert desk.send() == 0
     desk.api.end(other.id, b'{"custom_id":"somebody-else"}\n')
     desk.clock.move(minutes=1)
-    assert desk.send() == 0
-    ours = next(b for b in desk.api.stored if b != other.id)
-    desk.api.end(ours, b'{"custom_id":"' + custom_id(RUN, mine.id, 1).encode() + b'"}\n')
-    desk.clock.move(minutes=1)
     desk.send()
 
-    assert desk.first().batch_id == ours
+    assert (desk.first().batch_id, desk.first().adopted) == (ours, True)
 
 
 def swapped(desk: Desk) -> tuple[BatchId, BatchId]:
@@ -294,19 +311,35 @@ def test_a_batch_that_another_chunk_adopted_and_has_not_read_is_waited_for(desk:
     again = disown(desk, 1)
     desk.clock.move(minutes=45)
 
-    assert desk.sender._matching(again) is None  # it runs: nobody can tell whose it is
+    assert desk.made_by(again) is None  # it runs: nobody can tell whose it is
     desk.api.end(firsts, b'{"custom_id":"' + custom_id(RUN, chunk_id(0, 1), 1).encode() + b'"}\n')
-    assert desk.sender._matching(again) is None  # it is this one's, and the other will find out
+    assert desk.made_by(again) is None  # it is this one's, and the other will find out
     desk.api.end(firsts, b'{"custom_id":"' + custom_id(RUN, chunk_id(0, 2), 1).encode() + b'"}\n')
-    assert desk.sender._matching(again) == []
+    assert desk.made_by(again) == []
 
 
 def test_a_batch_that_its_chunk_created_or_has_read_is_no_candidate(desk: Desk) -> None:
     desk.send()
-    assert desk.sender._matching(intent(3)) == []
-    first = replace(desk.first(), adopted=True)
-    assert not desk.sender._doubtful(Claim(RUN, first.id), intent(1))
-    assert not desk.sender._doubtful(Claim(RUN, first.id, foreign=True), intent(1))
+    assert desk.made_by(intent(3)) == []
+    first = desk.first().id
+    assert not _doubtful(desk.ledger, Claim(RUN, first), intent(1))
+    assert not _doubtful(desk.ledger, Claim(RUN, first, foreign=True), intent(1))
+
+
+def test_a_batch_whose_results_its_chunk_has_archived_is_no_candidate(desk: Desk) -> None:
+    _, firsts = swapped(desk)
+    desk.api.end(firsts)
+    desk.ledger.not_sent(disown(desk, 1), not_before=None, error="")
+    second = desk.ledger.chunks(RUN)[1]
+    desk.ledger.ended(second, desk.api.batch(firsts))
+    me = Worker("me", START + timedelta(hours=1))
+    taken = desk.ledger.take(replace(second, state=ChunkState.ENDED), me, START)
+    assert taken is not None
+    assert desk.made_by(intent(3)) is None  # it may be anybody's yet
+
+    desk.ledger.archived(taken, me, Archive("k", 10, 3, "00"))
+
+    assert desk.made_by(intent(3)) == []
 
 
 def test_reconciliation_waits_while_the_api_is_away(desk: Desk) -> None:
@@ -389,25 +422,123 @@ def test_a_plan_that_is_not_what_was_planned_is_not_sent_and_leaves_no_intent(de
     assert desk.api.bodies == []
 
 
-def test_results_that_cannot_be_read_decide_nothing(desk: Desk) -> None:
+def two_of_a_size(desk: Desk, ours: bytes, other: bytes) -> tuple[BatchId, BatchId]:
+    """Lose the answer to the first chunk's create beside a batch of the same size; both have ended with these results.
+
+    Returns ours, and the other.
+    """
     desk.api.accept_then_lose = 1
     desk.send()
-    for batch_id in (*desk.api.stored, desk.api.add(3).id):
-        desk.api.end(batch_id, b"<html>\n")
+    (mine,) = desk.api.stored
+    desk.api.add(3)
+    for batch_id, lines in zip(list(desk.api.stored), (ours, other), strict=True):
+        desk.api.end(batch_id, lines)
     desk.clock.move(minutes=15)
+    return mine, list(desk.api.stored)[1]
 
-    assert desk.send() == 0
 
+OTHERS = b'{"custom_id":"somebody-else"}\n'
+OURS = b'{"custom_id":"' + custom_id(RUN, chunk_id(0, 1), 1).encode() + b'"}\n'
+UNTOLD = b'\r\n{"type":"error"}\n<html>\n'
+
+
+@pytest.mark.parametrize("before", [b"\r\n", b'{"type":"error"}\n'])
+def test_a_batch_whose_results_begin_with_a_line_that_names_no_row_is_told_by_the_next(
+    desk: Desk, before: bytes
+) -> None:
+    ours, _ = two_of_a_size(desk, before + OURS, before + OTHERS)
+
+    desk.send()
+
+    assert desk.first().batch_id == ours
+    assert len(desk.api.bodies) == 2  # the second is the other chunk's
+
+
+@pytest.mark.parametrize("untold", [b"", UNTOLD])
+def test_results_that_name_no_row_do_not_say_that_a_batch_is_not_ours(desk: Desk, untold: bytes) -> None:
+    ours, other = two_of_a_size(desk, untold, untold)
     standing = desk.ledger.intent()
     assert standing is not None
-    assert standing.retry_at == desk.clock() + timedelta(minutes=1)
+
+    assert desk.made_by(standing) is None
+    assert desk.send() == 0
+    again = desk.ledger.intent()
+    assert again is not None
+    assert again.retry_at == desk.clock() + timedelta(minutes=1)
+    desk.api.lines[other] = OTHERS
+    assert desk.made_by(standing) == [desk.api.stored[ours]]  # the only one that is left, and proved when it is read
+
+
+def test_of_batches_that_never_tell_whose_they_are_one_is_taken_and_nothing_is_sent_again(desk: Desk) -> None:
+    two_of_a_size(desk, b"", UNTOLD)
+    desk.clock.move(minutes=104, seconds=59)
+    desk.send()
+    assert desk.ledger.intent() is not None
+    desk.clock.move(minutes=1)
+
+    desk.send()
+
+    assert desk.first().state is ChunkState.SENT
+    assert desk.first().adopted
+    assert len(desk.api.bodies) == 2  # the stack is free again: the second is the other chunk's
+
+
+def test_a_single_candidate_is_taken_unread_whatever_its_results_begin_with(desk: Desk) -> None:
+    desk.api.accept_then_lose = 1
+    desk.send()
+    (ours,) = desk.api.stored
+    desk.api.end(ours, OTHERS + OURS)
+    desk.clock.move(minutes=15)
+
+    desk.send()
+
+    assert desk.first().batch_id == ours
+
+
+def test_a_batch_that_still_runs_is_waited_for_however_long_another_tells_nothing(desk: Desk) -> None:
+    two_of_a_size(desk, b"", b"")
+    desk.api.add(3)
+    desk.clock.move(hours=3)
+    standing = desk.ledger.intent()
+    assert standing is not None
+
+    assert desk.made_by(standing) is None
+
+
+def test_results_that_cannot_be_had_keep_no_others_from_telling(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, other = two_of_a_size(desk, OURS, b"")
+    read = desk.api.results
+
+    def results(batch: BatchView) -> Any:
+        if batch.id == other:
+            raise Redirected("elsewhere")
+        return read(batch)
+
+    monkeypatch.setattr(desk.api, "results", results)
+
+    desk.send()
+
+    assert desk.first().batch_id == ours
+
+
+def test_a_batch_that_another_chunk_disowned_and_that_tells_nothing_now_is_waited_for_and_then_taken(
+    desk: Desk,
+) -> None:
+    _, firsts = swapped(desk)
+    desk.api.end(firsts, b"")
+    desk.ledger.not_sent(disown(desk, 2), not_before=None, error="")
+    again = disown(desk, 1)
+
+    assert desk.made_by(again) is None
+    desk.clock.move(hours=2)
+    assert desk.made_by(again) == [desk.api.stored[firsts]]
 
 
 def test_a_batch_made_long_after_the_sender_was_dead_is_no_candidate(desk: Desk) -> None:
     desk.clock.move(minutes=36)
     desk.api.add(3)
 
-    assert desk.sender._matching(intent(3)) == []
+    assert desk.made_by(intent(3)) == []
 
 
 def test_nothing_is_sent_with_too_little_time_left(desk: Desk) -> None:
@@ -449,7 +580,7 @@ def test_of_two_that_reconcile_at_once_one_wins(desk: Desk) -> None:
     standing = desk.ledger.intent()
     assert standing is not None
     desk.clock.move(minutes=15)
-    listed = desk.sender._matching(standing) or []
+    listed = desk.made_by(standing) or []
     desk.ledger.not_sent(standing, not_before=None, error="the other one was faster, and saw nothing")
 
     with pytest.raises(Conflict):

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-import msgspec
-
 from nightshift.errors import ApiError, Conflict
 from nightshift.invariants import unclaimed
 from nightshift.matching import LOOK_BACK, first_custom_id, fits
@@ -102,7 +100,7 @@ class Salvager:
             if run_id is None:
                 return Found(batch.id, Fate.FOREIGN, "its results carry the token of no run of this stack")
             return self._ours(batch, run_id, name)
-        except (ApiError, msgspec.DecodeError) as error:
+        except ApiError as error:
             return _later(batch, type(error).__name__)
         except Conflict:
             return Found(batch.id, Fate.WAITING, "its chunk has just moved")

@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import msgspec
-
 from nightshift import budgeting, run_files
 from nightshift.decision import sendable, settles_at
 from nightshift.errors import (
@@ -27,19 +25,8 @@ from nightshift.errors import (
     Rejected,
     Unauthorized,
 )
-from nightshift.matching import LOOK_BACK, first_custom_id, fits
-from nightshift.model import (
-    BatchView,
-    Chunk,
-    ChunkState,
-    Claim,
-    Hold,
-    HoldCode,
-    Intent,
-    IntentNote,
-    RunId,
-    custom_id_prefix,
-)
+from nightshift.matching import made_by
+from nightshift.model import BatchView, Chunk, Hold, HoldCode, Intent, IntentNote, RunId
 from nightshift.ports import BatchApi, Clock, Ledger, Outputs
 
 LEAST_TIME = timedelta(seconds=200)
@@ -212,8 +199,8 @@ class Sender:
         if settles_at(intent) > now:
             return False
         try:
-            matching = self._matching(intent)
-        except (ApiError, msgspec.DecodeError):
+            matching = made_by(intent, self.ledger, self.api, now)
+        except ApiError:
             self.ledger.look_again(intent, now + LOOK_AGAIN)
             return False
         try:
@@ -233,36 +220,6 @@ class Sender:
             return False
         self.ledger.not_sent(intent, not_before=None, error="the create was lost; no batch came of it")
         return True
-
-    def _matching(self, intent: Intent) -> list[BatchView] | None:
-        """Return the batch that this create made, or nothing; None while that cannot be told.
-
-        Candidates are of its size and in its time. One that nobody has claimed is taken, and proved when its results
-        are read. Several are told apart by the custom_ids in their results, and so is one that another chunk took for
-        its own, and has found to be another's, or has not read yet.
-        """
-        listed = [b for b in self.api.batches(intent.created - LOOK_BACK) if fits(intent, b)]
-        claims = self.ledger.claims(b.id for b in listed)
-        free = [b for b in listed if b.id not in claims]
-        doubted = [b for b in listed if b.id in claims and self._doubtful(claims[b.id], intent)]
-        read = [*doubted, *free] if len(free) > 1 else doubted
-        prefix = custom_id_prefix(intent.run_id, intent.chunk)
-        for batch in read:
-            if batch.ended and first_custom_id(self.api, batch).startswith(prefix):
-                # Whoever has it without having read it lets go of it when it does.
-                return [batch] if batch in free or claims[batch.id].foreign else None
-        if len(free) == 1:
-            return free
-        return [] if all(b.ended for b in read) else None
-
-    def _doubtful(self, claim: Claim, intent: Intent) -> bool:
-        """Tell whether a claimed batch may be this intent's all the same: its chunk adopted it, and has no proof."""
-        if (claim.run_id, claim.chunk) == (intent.run_id, intent.chunk):
-            return False
-        if claim.foreign:
-            return True
-        owner = next((c for c in self.ledger.chunks(claim.run_id) if c.id == claim.chunk), None)
-        return owner is not None and owner.adopted and owner.state in {ChunkState.SENT, ChunkState.ENDED}
 
 
 def hold_for(error: ApiError, now: datetime) -> Hold | None:
