@@ -60,6 +60,8 @@ def reported(state: Run, *chunks: Chunk) -> Run:
         (PILOTED, [COLLECTED, chunk(2)], None, StepKind.SUBMIT),
         (replace(PILOTED, hold=HELD), [COLLECTED, chunk(2)], None, StepKind.REPORT),
         (replace(PILOTED, piloted=True), [COLLECTED, chunk(2, ChunkState.SENT)], None, StepKind.WAIT),
+        (replace(PILOTED, reserved=None), [COLLECTED, chunk(2)], None, StepKind.SUBMIT),
+        (replace(PILOTED, reserved=None), [COLLECTED], None, StepKind.REPORT),
         (PLANNED, [chunk()], intent(2), StepKind.WAIT),
         (PLANNED, [chunk()], intent(2, deadline=START - 15 * MINUTE), StepKind.SUBMIT),
         (PLANNED, [chunk(state=ChunkState.SENDING)], intent(), StepKind.WAIT),

@@ -36,7 +36,7 @@ class Budgeter:
         if reservable(run, chunks) and not self._reserve(run, chunks):
             return
         run = self.ledger.run(run_id)
-        if run.hold is None and run.reserved is not None and judgeable(run, chunks):
+        if run.hold is None and judgeable(run, chunks):
             self._judge(run, chunks)
 
     def _reserve(self, run: Run, chunks: Sequence[Chunk]) -> bool:

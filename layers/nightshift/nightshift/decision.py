@@ -140,9 +140,12 @@ def pilot_lapses_at(run: Run, pilot: Chunk, now: datetime) -> datetime:
 
 
 def judgeable(run: Run, chunks: Sequence[Chunk]) -> bool:
-    """Tell whether the pilot's answers are there and nobody has judged them."""
+    """Tell whether the pilot's answers are there and nobody has judged them.
+
+    Without money reserved there is nothing to judge for: nothing is left to send, or it is reserved first.
+    """
     pilot = standing_pilot(run, chunks)
-    return pilot is not None and pilot.state is ChunkState.COLLECTED
+    return run.reserved is not None and pilot is not None and pilot.state is ChunkState.COLLECTED
 
 
 def reservable(run: Run, chunks: Sequence[Chunk]) -> bool:
