@@ -15,8 +15,9 @@ from nightshift.errors import Conflict
 from nightshift.model import Caching, ChunkId, Estimate, Hold, HoldCode, RowClass, RunState, Tally, chunk_id
 from nightshift.money import PriceSheet, Rates
 from nightshift.report import Reporter
-from nightshift.report_model import Cost, Report
+from nightshift.report_model import Report
 from nightshift.report_page import page
+from nightshift.report_parts import Cost
 from tests.unit import made
 from tests.unit.conftest import START, MovableClock
 from tests.unit.night import Night, ids

@@ -18,8 +18,9 @@ from nightshift.decision import MOVING, fingerprint, next_generation_due
 from nightshift.model import Chunk, ChunkState, Hold, HoldCode, InputRef, RowClass, Run, RunId, Tally
 from nightshift.ports import Clock, Ledger, Outputs
 from nightshift.report_headline import headline
-from nightshift.report_model import Batch, Input, Report, Tickets, Verification, verification, written
+from nightshift.report_model import Report, Verification, verification, written
 from nightshift.report_page import page
+from nightshift.report_parts import Batch, Input, Tickets
 
 type Folder = Literal["output", "failed", "rejects", "refused", "raw"]
 FOLDERS: Sequence[Folder] = ("output", "failed", "rejects", "refused", "raw")

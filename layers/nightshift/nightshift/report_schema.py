@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from nightshift import model, report_model
+from nightshift import model, report_model, report_parts
 from nightshift.report_model import Report
 
 
@@ -38,7 +38,7 @@ def _with_numbers(schema: Any) -> Any:
 
 def _docstrings() -> Iterator[tuple[str, str, str]]:
     """Yield class, field and text of each docstring below a field."""
-    for module in (model, report_model):
+    for module in (model, report_parts, report_model):
         for kind in (node for node in ast.parse(inspect.getsource(module)).body if isinstance(node, ast.ClassDef)):
             for field, text in pairwise(kind.body):
                 match field, text:

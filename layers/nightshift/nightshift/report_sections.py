@@ -8,7 +8,7 @@ from typing import Literal
 from nightshift.decision import PILOT
 from nightshift.model import Chunk, Run, Tally
 from nightshift.money import dollars, usd
-from nightshift.report_model import Cache, Cost, Discount, Kind, Pilot, Prices, Timings
+from nightshift.report_parts import Cache, Cost, Discount, Kind, Pilot, Prices, Timings
 
 KINDS: Mapping[Kind, str] = {
     "input": "input_tokens",

@@ -8,7 +8,7 @@ import msgspec
 
 from nightshift.model import RowClass
 from nightshift.money import amount_of, dollars
-from nightshift.report_model import Kind
+from nightshift.report_parts import Kind
 
 MEANINGS: dict[RowClass, str] = {
     RowClass.ANSWERED: "in output/",
