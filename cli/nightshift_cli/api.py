@@ -65,6 +65,10 @@ class Organization:
             raise Unauthorized(f"{refused} It wants an Admin key, sk-ant-admin…; to put one: {self._put_key}")
         raise refused
 
+    def close(self) -> None:
+        """Close its connections."""
+        self._client.close()
+
 
 def _key_source(stack: Stack) -> KeySource:
     kept: list[str] = []

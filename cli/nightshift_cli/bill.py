@@ -1,6 +1,7 @@
 """`nightshift bill`: the ledger held against the vendor's own usage and cost reports."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any
@@ -44,7 +45,8 @@ def bill(
     period = _period(month, since, until, today)
     from nightshift_cli.api import Organization  # noqa: PLC0415 - the SDK takes a second
 
-    vendor = vendor_bill(Organization(here).get, period, workspace)
+    with closing(Organization(here)) as api:
+        vendor = vendor_bill(api.get, period, workspace)
     ledger = ledger_bill(here, period)
     found = Reconciled(period, workspace, ledger, vendor, today)
     if json:

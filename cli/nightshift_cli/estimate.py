@@ -1,6 +1,7 @@
 """`nightshift estimate`: what a file would cost, before it is uploaded; or what a run was thought to cost, and has."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -65,16 +66,15 @@ def _preview(stack: Stack, file: Path, name: str) -> "Preview":
     from nightshift_cli.api import batches  # noqa: PLC0415 - the SDK takes a second
 
     ref, text = _job_file(stack, name)
-    job, api = parse_job(text, name=ref.name, key=ref.key, today=stack.clock().date()), batches(stack)
-    try:
-        api.probe()
-    except ApiError as error:
-        say(f"tokens are guessed from bytes, for the API does not count them: {error}")
+    job = parse_job(text, name=ref.name, key=ref.key, today=stack.clock().date())
+    with closing(batches(stack)) as api, TemporaryDirectory(prefix="nightshift-") as folder:
+        try:
+            api.probe()
+        except ApiError as error:
+            say(f"tokens are guessed from bytes, for the API does not count them: {error}")
+        rehearsed = Rehearsal(file, ref, text, Path(folder), api, stack.clock).plan()
     month = month_of(stack.clock())
     budget, cap = stack.ledger().budget(month), stack.monthly_cap
-    with TemporaryDirectory(prefix="nightshift-") as folder:
-        rehearsed = Rehearsal(file, ref, text, Path(folder), api, stack.clock).plan()
-    api.close()
     holds = [*rehearsed.holds, *money_holds(rehearsed, budget, cap, stack.clock)]
     return Preview(file, job, rehearsed, holds, month, budget, cap)
 
