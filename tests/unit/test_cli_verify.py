@@ -9,12 +9,13 @@ import pytest
 
 from nightshift import run_files
 from nightshift.adapters.dynamodb import DynamoLedger
-from nightshift.model import Archive, BatchId, ChunkState, RowClass, Tally
+from nightshift.model import Archive, BatchId, ChunkState, RowClass, Tally, Verifying
 from nightshift.prices import price_sheet
 from nightshift.requests import request_line
 from nightshift.verification import mark
 from nightshift_cli.exits import Exit
 from tests.unit.cli_stack import JOB, CliStack, Said, serving
+from tests.unit.conftest import START
 from tests.unit.made import RUN, chunk, run
 from tests.unit.night import ids, planned_line
 from tests.unit.result_lines import labelled
@@ -93,6 +94,23 @@ def test_rows_that_were_asked_before_are_named_and_cost_nothing_more(nightshift:
     assert nightshift("verify", RUN).out == [
         "1 rows cost $0.000036 at most, at the synchronous price",
         "2 more of the sample were asked before, for $0.000071, and are not asked again",
+    ]
+
+
+def test_show_names_the_comparison_and_what_makes_one_where_the_loop_ended_without(nightshift: CliStack) -> None:
+    finished(nightshift, verify=20)
+    loop = nightshift.start_loop(RUN)
+    assert not [line for line in nightshift("show", RUN).out if "nightshift verify" in line]
+
+    nightshift.client("stepfunctions").stop_execution(executionArn=loop)
+    assert [line.strip() for line in nightshift("show", RUN).out if "→" in line] == [f"→ nightshift verify {RUN} --yes"]
+
+    nightshift.ledger.start_verify(nightshift.ledger.run(RUN), Verifying("me", START, "2026-11", 0), None)
+    nightshift.ledger.end_verify(nightshift.ledger.run(RUN), 0, done=True)
+    shown = nightshift("show", RUN).out
+    assert [line for line in shown if "→" in line] == []
+    assert [line.strip() for line in shown if "report.json" in line] == [
+        "output/ failed/ rejects/ raw/ report.json verification.json"
     ]
 
 

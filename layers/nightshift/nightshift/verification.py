@@ -18,7 +18,6 @@ token_classes   {class of tokens: {batch_tokens, sync_tokens, batch_usd, sync_us
 note            why it ended early, or nothing was asked; empty where there is nothing to say
 """
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -86,7 +85,7 @@ def mark(bound: int) -> bytes:
 def kept(custom_id: str, result: Mapping[str, Any], *, latency: float | None, billed: bool) -> bytes:
     """Return what is kept of an answer: a line as a batch's results have it, and more."""
     line = {"custom_id": custom_id, "result": result, "latency_seconds": latency, "billed": billed}
-    return json.dumps(line).encode() + b"\n"  # which writes whatever was read, integers of any length included
+    return msgspec.json.encode(line) + b"\n"
 
 
 def succeeded(message: Mapping[str, Any]) -> Mapping[str, Any]:
