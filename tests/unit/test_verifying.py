@@ -29,7 +29,7 @@ from nightshift.prices import price_sheet
 from nightshift.proposing import Wish, propose
 from nightshift.report import Reporter
 from nightshift.requests import request_line
-from nightshift.sampling import places
+from nightshift.sampling import Bill, bound, places
 from nightshift.verification import NOT_KNOWN, mark
 from nightshift.verifying import FAILURES, Verified, Verifier
 from tests.unit.conftest import MovableClock
@@ -215,6 +215,14 @@ class TestComparing:
         ]
         assert (found(night)["compared"], found(night)["agree"]) == (3, 1)
 
+    def test_two_answers_that_are_none_agree_only_where_both_are_none_for_the_same_reason(self, night: Night) -> None:
+        a, b, c = ids(FIRST, 3)
+        done(night, succeeded(a, None, stop_reason="refusal"), succeeded(b, "no"), labelled(c))
+        refusal = says("", stop_reason="refusal")
+        night.api.speak = answers(r1=says("no"), r2=says("neither"), r3=refusal)
+        verify(night)
+        assert {name: row["agrees"] for name, row in rows(night).items()} == {a: False, b: True, c: False}
+
     def test_texts_are_shown_and_not_judged(self, night: Night) -> None:
         night.job = TEXT_JOB
         done(night, *(succeeded(name, "a text") for name in ids(FIRST, 3)))
@@ -292,6 +300,23 @@ class TestMoney:
         night.api.speak = lambda _params: says("", stop_reason="max_tokens", usage=worst)
         verify(night)
         assert (found(night)["cost_usd"], found(night)["said_usd"]) == (usd(3 * BOUND), usd(3 * BOUND))
+
+    @pytest.mark.parametrize(
+        ("usage", "geo", "picodollars"),
+        [
+            ({"input_tokens": 7}, "", 7 * 100_000 + 64 * 500_000),
+            ({"input_tokens": 7}, "us", (7 * 100_000 + 64 * 500_000) * 11 // 10),
+            ({"input_tokens": 7, "inference_geo": "us"}, "", (7 * 100_000 + 64 * 500_000) * 11 // 10),
+            ({"input_tokens": 7, "cache_read_input_tokens": 3}, "", 7 * 100_000 + 3 * 200_000 + 64 * 500_000),
+            ({"input_tokens": 100_001}, "", 100_001 * 500_000 + 64 * 2_500_000),
+        ],
+        ids=["plain", "in the US", "billed in the US", "cached", "long"],
+    )
+    def test_a_row_costs_at_most_its_prompt_written_to_the_cache_and_its_longest_answer(
+        self, usage: dict[str, Any], geo: str, picodollars: int
+    ) -> None:
+        asked: dict[str, Any] = {"max_tokens": 64} | ({"inference_geo": geo} if geo else {})
+        assert bound(json.dumps(asked).encode(), Bill.of(usage, PRICES), PRICES) == picodollars
 
     def test_what_it_may_cost_is_reserved_while_it_is_at_work(self, night: Night) -> None:
         done(night, *map(labelled, ids(FIRST, 3)))
@@ -604,6 +629,18 @@ class TestSample:
 
         assert rows(night).keys() == {b, c, name}
         assert found(night)["sample"] == 3
+
+    def test_a_row_that_the_api_never_returned_takes_nobody_s_place(self, night: Night) -> None:
+        night.begin(prices=PRICES)
+        plan(night, 1)
+        night.answer(1, labelled(ids(FIRST, 3)[2]))
+        for _ in range(3):
+            night.collect()
+            night.clock.move(hours=2)
+        Reporter(night.ledger, night.outputs, night.clock).report(RUN)
+        night.api.speak = lambda _params: says_label()
+        verify(night, sample=1)
+        assert rows(night).keys() == {ids(FIRST, 3)[2]}
 
     def test_a_run_without_results_has_no_sample(self, night: Night) -> None:
         night.begin(chunks=0, prices=PRICES)
