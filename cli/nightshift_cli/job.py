@@ -1,12 +1,17 @@
 """`nightshift job …`: job files."""
 
 import re
+from collections.abc import Iterator
+from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nightshift.job import parse_job
+from nightshift.api_rules import Problem
+from nightshift.errors import NoPrice
+from nightshift.job import Job, parse_job
 from nightshift.model import JOB_NAME
 from nightshift_cli import console
 from nightshift_cli.options import DEFAULT_STACK, Local, StackName
@@ -19,6 +24,18 @@ def _named_for_its_job(file: Path) -> Path:
     if file.suffix not in {".yaml", ".yml"} or not re.fullmatch(JOB_NAME, file.stem):
         raise typer.BadParameter("a job file is named JOB.yaml; JOB is a-z, 0-9 and -, at most 50 characters")
     return file
+
+
+def _price_problems(today: date, job: Job) -> Iterator[Problem]:
+    """Yield why runs of a job would be held for want of a price."""
+    from nightshift.prices import price_sheet  # noqa: PLC0415 - no other command waits for the price list
+
+    if job.limits.unpriced == "send":
+        return
+    try:
+        price_sheet(job.model, today)
+    except NoPrice as error:
+        yield ("model",), f"{error}: choose another model, or say `limits: {{unpriced: send}}`"
 
 
 @app.command("put")
@@ -39,7 +56,8 @@ def put(
     """
     text, name = file.read_bytes(), file.stem
     here = find(stack, local=local)
-    job = parse_job(text, name=name, key=str(file), today=here.clock().date())
+    today = here.clock().date()
+    job = parse_job(text, name=name, key=str(file), today=today, lint=partial(_price_problems, today))
     bucket, key = here.outputs["InputBucketName"], f"jobs/{name}.yaml"
     here.clients("s3").put_object(Bucket=bucket, Key=key, Body=text)
     console.put(f"s3://{bucket}/{key}")

@@ -11,6 +11,7 @@ from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.adapters.s3 import S3Inputs
 from nightshift.intake import Intake, Opened, run_id_for
 from nightshift.model import HoldCode, RunId
+from nightshift.prices import SOURCE
 from nightshift.trigger import ByHand, Uploaded, parse
 from nightshift_cli.exits import Exit
 from tests.unit.cli_stack import JOB, CliStack, Said, serving
@@ -18,6 +19,8 @@ from tests.unit.fakes import Started
 
 NIGHTLY = JOB.replace(b"schedule: upload", b"schedule: nightly")
 BAD = JOB.replace(b"max_tokens: 64\n", b"temperature: 1\n")
+UNPRICED = JOB + b"model: claude-mythos-5-1\n"
+"""The API has it, and the price list does not."""
 
 
 @pytest.fixture
@@ -207,3 +210,40 @@ def test_job_put_refuses_a_file_that_is_not_named_for_its_job(nightshift: CliSta
 
     assert nightshift("job", "put", file).status == Exit.USAGE
     assert nightshift.keys() == []
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        ("claude-mythos-5-1", f"{SOURCE} does not know claude-mythos-5-1"),
+        ("claude-opus-4-1", f"{SOURCE} has no batch price for claude-opus-4-1 on {datetime.now(UTC).date()}"),
+    ],
+)
+def test_job_put_refuses_a_model_without_a_batch_price(
+    nightshift: CliStack, tmp_path: Path, model: str, reason: str
+) -> None:
+    (file := tmp_path / "triage.yaml").write_bytes(UNPRICED.replace(b"claude-mythos-5-1", model.encode()))
+
+    said = nightshift("job", "put", file)
+
+    reasons = [f"{file}:7: model: {reason}: choose another model, or say `limits: {{unpriced: send}}`"]
+    assert said == Said(Exit.FAILED, [], reasons)
+    assert nightshift.keys() == []
+
+
+def test_job_put_stores_a_job_that_wants_a_model_without_a_batch_price_sent(
+    nightshift: CliStack, tmp_path: Path
+) -> None:
+    (file := tmp_path / "triage.yaml").write_bytes(UNPRICED + b"limits: {unpriced: send}\n")
+
+    assert nightshift("job", "put", file).status == Exit.DONE
+    assert nightshift.keys() == ["jobs/triage.yaml"]
+
+
+def test_job_put_tells_of_a_price_beside_the_other_reasons(nightshift: CliStack, tmp_path: Path) -> None:
+    text = UNPRICED.replace(b"job: triage", b"job: other")
+    (file := tmp_path / "triage.yaml").write_bytes(text)
+
+    said = nightshift("job", "put", file)
+
+    assert [line.split(": ")[:2] for line in said.err] == [[f"{file}:1", "job"], [f"{file}:7", "model"]]

@@ -5,7 +5,7 @@ What the API would refuse row by row is refused here (api_rules.py), before anyt
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -88,7 +88,14 @@ class Job(Section):
         return self.variables - set(self.input.optional)
 
 
-def parse_job(text: bytes, *, name: str, key: str, today: date | None = None) -> Job:
+def parse_job(
+    text: bytes,
+    *,
+    name: str,
+    key: str,
+    today: date | None = None,
+    lint: Callable[[Job], Iterable[api_rules.Problem]] = lambda _: (),
+) -> Job:
     """Read a job file.
 
     Args:
@@ -96,6 +103,7 @@ def parse_job(text: bytes, *, name: str, key: str, today: date | None = None) ->
         name: the job it must hold.
         key: what messages call the file.
         today: the day it is to be used; None for a job that was accepted already, whose model is not judged again.
+        lint: says what else is wrong with a well-formed job.
 
     Raises:
         BadJob: it cannot be used; one line for each reason, `<key>:<line>: <reason>`.
@@ -110,7 +118,7 @@ def parse_job(text: bytes, *, name: str, key: str, today: date | None = None) ->
         job = Job.model_validate(document.data)
     except ValidationError as error:
         raise _bad_job(key, document, (_problem(each) for each in error.errors(include_url=False))) from None
-    if problems := list(_problems(job, name, today)):
+    if problems := [*_problems(job, name, today), *lint(job)]:
         raise _bad_job(key, document, iter(problems))
     return job
 
