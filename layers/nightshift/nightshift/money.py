@@ -100,16 +100,15 @@ class Cost:
 
 def tokens_of(usage: Mapping[str, Any]) -> Tokens:
     """Read a `usage` object of the API; what is absent or no count is 0."""
-    written = usage.get("cache_creation")
-    long = _count(written.get("ephemeral_1h_input_tokens")) if isinstance(written, dict) else 0
-    short = _count(written.get("ephemeral_5m_input_tokens")) if isinstance(written, dict) else 0
-    if not isinstance(written, dict):  # an API that does not tell them apart knows five minutes only
-        short = _count(usage.get("cache_creation_input_tokens"))
-    tools, tier = usage.get("server_tool_use"), usage.get("service_tier")
+    written, tools, tier = (usage.get(name) for name in ("cache_creation", "server_tool_use", "service_tier"))
+    by_ttl = written if isinstance(written, dict) else {}
+    long = _count(by_ttl.get("ephemeral_1h_input_tokens"))
+    # What was written and is not said to be for an hour was for five minutes, the API's default.
+    rest = _count(usage.get("cache_creation_input_tokens")) - long
     return Tokens(
         input=_count(usage.get("input_tokens")),
         output=_count(usage.get("output_tokens")),
-        cache_write_5m=short,
+        cache_write_5m=max(_count(by_ttl.get("ephemeral_5m_input_tokens")), rest),
         cache_write_1h=long,
         cache_read=_count(usage.get("cache_read_input_tokens")),
         web_search=_count(tools.get("web_search_requests")) if isinstance(tools, dict) else 0,
@@ -153,10 +152,10 @@ def usd(amount: int) -> Decimal:
 
 def dollars(amount: int) -> str:
     """Write an amount for a person: cents, and below one dollar as many digits as tell something."""
-    exact = usd(amount)
-    if abs(exact) >= 1 or not amount:
-        return f"${exact:,.2f}"
-    return f"${exact:.{max(2, 1 - exact.adjusted())}f}"
+    exact, sign = abs(usd(amount)), "-" if amount < 0 else ""
+    if exact >= 1 or not amount:
+        return f"{sign}${exact:,.2f}"
+    return f"{sign}${exact:.{max(2, 1 - exact.adjusted())}f}"
 
 
 def amount_of(dollars: Decimal | float | str) -> int:
