@@ -110,7 +110,7 @@ def with_texts(texts: Sequence[str]) -> Report:
         1,
         reasons={a: 5, b: 4, f"x{c}": 3},
         labels={c: 50, d: 40, f"x{e}": 10},
-        service_tiers={"batch": 90, f"t{e}": 10},
+        service_tiers={"batch": 90, f"t{c}": 10},
     )
     inputs = (InputRef("in", f"inbox/triage/{a}", b, 10, START),)
     hold = Hold(HoldCode.API_REJECTED, f"{c} {d}", START)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nightshift.model import ChunkState, Hold, HoldCode
+from nightshift.model import Caching, ChunkState, Hold, HoldCode
 from nightshift.report_model import Report
 from nightshift.report_page import page
 from tests.unit import made, reports
@@ -81,7 +81,16 @@ class TestEscaping:
 
     def test_every_text_is_told_as_it_is(self) -> None:
         told = Counter({text: Seen(page(reports.with_texts(HOSTILE))).text.count(text) for text in HOSTILE[:4]})
-        assert told == {HOSTILE[0]: 8, HOSTILE[1]: 7, HOSTILE[2]: 6, HOSTILE[3]: 6}
+        assert told == {HOSTILE[0]: 8, HOSTILE[1]: 7, HOSTILE[2]: 7, HOSTILE[3]: 6}
+
+    @pytest.mark.parametrize("text", HOSTILE)
+    def test_nor_does_the_reason_why_nothing_was_cached(self, text: str) -> None:
+        def seen(why: str) -> Seen:
+            run = reports.priced_run(100, caching=Caching(1, 512, why=why))
+            return Seen(page(reports.reported(run, [reports.collected(1, usage={"input_tokens": 1})])))
+
+        assert (seen(text).elements, seen(text).others) == (seen("alpha").elements, [])
+        assert text in seen(text).text
 
     @settings(max_examples=150, deadline=None)
     @given(st.lists(st.text(min_size=1, max_size=40), min_size=5, max_size=5).filter(ordered_alike))
