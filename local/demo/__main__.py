@@ -24,6 +24,7 @@ from local.demo.harvest import Harvest, harvest
 from local.demo.story import Story
 from local.demo.verdict import Verdict, judge
 from local.running import CloudDidNotStartError, Item, RunningCloud, running_cloud
+from local.wire import Json
 
 NIGHTLY = "SubmitFunctionNightly"
 """The schedule that starts nightly jobs, by its name in the template."""
@@ -37,7 +38,7 @@ def main() -> int:
     console.print("starting the local cloud: template.yaml, applied on this machine …")
     try:
         with running_cloud("--dynamodb", options.dynamodb) as cloud:
-            status = _night(cloud, options, console)
+            status, page = _night(cloud, options, console)
     except CloudDidNotStartError as error:
         console.print(f"The local cloud did not start:\n{error}", style="red")
         return FAILED
@@ -45,6 +46,8 @@ def main() -> int:
         console.print("stopped")
         return 130
     console.print(f"all of it in {time.monotonic() - started:.0f} s of real time")
+    if page is not None:
+        console.print(f"what it cost, for people: {page.resolve().as_uri()}", soft_wrap=True)
     return status
 
 
@@ -73,8 +76,8 @@ def _fault(name: str) -> Fault:
     return FAULTS[name]
 
 
-def _night(cloud: RunningCloud, options: argparse.Namespace, console: Console) -> int:
-    """Upload, follow, bring home."""
+def _night(cloud: RunningCloud, options: argparse.Namespace, console: Console) -> tuple[int, Path | None]:
+    """Upload, follow, bring home; return the exit status, and the report's page where there is one."""
     name, nightly = _job(options.job)
     cloud.upload(f"jobs/{name}.yaml", options.job)
     fault: Fault | None = options.faults
@@ -91,7 +94,7 @@ def _night(cloud: RunningCloud, options: argparse.Namespace, console: Console) -
         trouble, run_id = follower.follow(), follower.run_id
     if run_id is None:
         console.print(trouble, style="red")
-        return FAILED
+        return FAILED, None
     got = harvest(cloud, run_id, options.out)
     _summary(console, run_id, got, cloud)
     verdict = judge(cloud.api("audit"), got, shown=not provocation.missing)
@@ -101,8 +104,8 @@ def _night(cloud: RunningCloud, options: argparse.Namespace, console: Console) -
     run, _ = cloud.ledger(run_id)
     if hold := run.get("hold"):
         console.print(f"HELD, nothing more was sent ({hold['code']}): {hold['reason']}", style="red", soft_wrap=True)
-        return HELD if verdict.sound else FAILED
-    return DONE if run["state"] == "done" and verdict.clean and not trouble else FAILED
+        return HELD if verdict.sound else FAILED, got.page
+    return DONE if run["state"] == "done" and verdict.clean and not trouble else FAILED, got.page
 
 
 def _sentence(console: Console, verdict: Verdict, fault: Fault | None) -> None:
@@ -143,6 +146,8 @@ def _summary(console: Console, run_id: str, got: Harvest, cloud: RunningCloud) -
         f"{usage.get('output_tokens', 0):,} output tokens · {got.lines['tickets']:,} tickets",
         soft_wrap=True,
     )
+    for line, style in _money(got.report):
+        console.print(line, style=style, markup=False, soft_wrap=True)
     for name in ("output", "failed", "rejects", "tickets"):
         console.print(f"  {got.folder / name}.jsonl  {got.lines[name]:,} lines")
     console.print(f"  {got.folder / 'report.json'}")
@@ -150,6 +155,20 @@ def _summary(console: Console, run_id: str, got: Harvest, cloud: RunningCloud) -
         console.print(line)
     if got.lines["output"]:
         console.print("The answers are a stand-in's, not Claude's (local/batches_api/model.py).")
+
+
+def _money(report: Json) -> Iterator[tuple[str, str]]:
+    """Say what the run cost, would have cost, and what the cache did; each with its style."""
+    if not report:
+        return
+    yield report["headline"], "bold"
+    cost = report["cost"]
+    if cost["estimate_error"] is not None:
+        off = f"{abs(cost['estimate_error']) * 100:.0f} % {'more' if cost['estimate_error'] > 0 else 'less'}"
+        yield f"  {off} than the estimate, ${cost['estimated_usd']:.4f} (from {cost['basis']})", ""
+    yield f"  {report['cache']['verdict']}", ""
+    if warning := report["discount"]["warning"]:
+        yield f"  {warning}", "bold red"
 
 
 def _functions(cloud: RunningCloud) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -28,6 +27,11 @@ class Harvest:
     report: Json
 
     @property
+    def page(self) -> Path | None:
+        """The report for people, where there is one."""
+        return self.folder / "report.html" if self.report else None
+
+    @property
     def complete(self) -> bool:
         """True when every row is in exactly one file, once."""
         rows = sum(self.lines[part] for part in PARTS)
@@ -35,7 +39,7 @@ class Harvest:
 
 
 def harvest(cloud: RunningCloud, run_id: str, folder: Path) -> Harvest:
-    """Bring home a run's files: output.jsonl, failed.jsonl, rejects.jsonl, report.json, tickets.jsonl."""
+    """Bring home a run's files: output.jsonl, failed.jsonl, rejects.jsonl, tickets.jsonl, report.json, report.html."""
     folder.mkdir(parents=True, exist_ok=True)
     s3, bucket = cloud.client("s3"), cloud.outputs["OutputBucketName"]
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"runs/{run_id}/")
@@ -53,8 +57,12 @@ def harvest(cloud: RunningCloud, run_id: str, folder: Path) -> Harvest:
                     row = json.loads(line)
                     seen[_row_of(row)] += 1
                     billed += "usage" in row
-    report = json.loads(_read(s3, bucket, f"runs/{run_id}/report.json")) if _has_report(keys) else {}
-    (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    for name in ("report.json", "report.html"):
+        key = f"runs/{run_id}/{name}"
+        (folder / name).unlink(missing_ok=True)  # that of an earlier night
+        if key in keys:
+            (folder / name).write_bytes(_read(s3, bucket, key))
+    report = json.loads((folder / "report.json").read_bytes()) if (folder / "report.json").exists() else {}
     lines["tickets"] = _write_tickets(cloud, folder / "tickets.jsonl")
     return Harvest(folder, lines, sum(n > 1 for n in seen.values()), billed, report)
 
@@ -64,10 +72,6 @@ def _row_of(line: Json) -> str:
     if "custom_id" in line:
         return f"id {line['id']}"
     return f"record {line['file']} {line['version_id']} {line['record']}"
-
-
-def _has_report(keys: Iterable[str]) -> bool:
-    return any(key.endswith("/report.json") for key in keys)
 
 
 def _read(s3: Any, bucket: str, key: str) -> bytes:
