@@ -7,26 +7,44 @@ from typing import Any
 
 import pytest
 
-from nightshift.invariants import Violation, of_archive, of_batches, of_change, of_run, of_time
+from nightshift.invariants import (
+    Violation,
+    of_archive,
+    of_batches,
+    of_change,
+    of_commitment,
+    of_months,
+    of_pins,
+    of_run,
+    of_time,
+)
 from nightshift.model import (
     Archive,
     BatchId,
+    Budget,
+    Caching,
     Chunk,
     ChunkState,
     Claim,
+    Estimate,
     Hold,
     HoldCode,
     RowClass,
+    Run,
     RunState,
     Tally,
     Worker,
 )
+from nightshift.money import PriceSheet, Rates
 from tests.unit.conftest import START
 from tests.unit.made import RUN, batch, chunk, run
 
 ARCHIVE = Archive("runs/r/raw/g0-000001.jsonl", size=90, lines=3, sha256="aa")
 WORKER = Worker("me", START)
 ALL = Tally({RowClass.ANSWERED: 3})
+RATES = Rates(input=1, output=5, cache_write_5m=2, cache_write_1h=3, cache_read=1)
+SHEET = PriceSheet("claude-haiku-5-5", "here", "2026-11-22", batch=RATES, standard=RATES)
+ESTIMATE = Estimate(3, 30, 10, 10, 10, 20, 3, START)
 
 
 def of(state: ChunkState, number: int = 1, generation: int = 0, **changes: Any) -> Chunk:
@@ -62,7 +80,9 @@ def test_a_run_that_is_done_and_adds_up_breaks_nothing() -> None:
         ChunkState.COLLECTED, tally=Tally({RowClass.ANSWERED: 2}, retryable=1), planned=Tally({RowClass.REJECTED: 4})
     )
     again = of(ChunkState.COLLECTED, generation=1, rows=1, tally=Tally({RowClass.EXPIRED: 1}))
-    ended = run(state=RunState.DONE, planned=True, rows=8, generation=1, leftover=Tally({RowClass.DUPLICATE: 1}))
+    ended = run(
+        state=RunState.DONE, planned=True, rows=8, generation=1, leftover=Tally({RowClass.DUPLICATE: 1}), reserved=0
+    )
 
     assert codes(of_run(ended, [first, again], claims(first, again))) == []
 
@@ -129,9 +149,115 @@ def test_rows_that_are_asked_again_before_their_generation_is_collected_are_told
 )
 def test_a_run_that_is_done_and_does_not_add_up_is_told(changes: dict[str, Any], left: ChunkState) -> None:
     made = of(left)
-    done: dict[str, Any] = {"state": RunState.DONE, "planned": True, "rows": 3}
+    done: dict[str, Any] = {"state": RunState.DONE, "planned": True, "rows": 3, "reserved": None}
     ended = run(**(done | changes))
     assert codes(of_run(ended, [made], claims(made))) == ["I2"]
+
+
+PAID = Tally({RowClass.ANSWERED: 3}, paid={"input": 7, "output": 4})
+
+
+def test_a_run_that_has_spent_what_its_collected_chunks_cost_breaks_nothing() -> None:
+    chunks = [of(ChunkState.COLLECTED, tally=PAID), of(ChunkState.COLLECTED, 2, tally=PAID)]
+    chunks.append(of(ChunkState.ARCHIVED, 3, tally=PAID))  # applied, and not settled
+    assert codes(of_run(run(spent=22), chunks, claims(*chunks))) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"spent": 12},
+        {"spent": 0},
+        {"spent": 11, "reserved": -1},
+        {"spent": 11, "reserved": 1, "state": RunState.DONE, "planned": True, "rows": 3},
+    ],
+    ids=["more than it cost", "less than it cost", "less than nothing reserved", "done, and money reserved"],
+)
+def test_a_run_whose_money_does_not_add_up_is_told(changes: dict[str, Any]) -> None:
+    made = of(ChunkState.COLLECTED, tally=PAID)
+    assert codes(of_run(run(**changes), [made], claims(made))) == ["I9"]
+
+
+JULY, AUGUST = "2026-07", "2026-08"
+RUNS = [
+    run(spent=5, reserved=10, budget_month=JULY),
+    run(spent=6, reserved=20, budget_month=AUGUST),
+    run(spent=0, reserved=None, budget_month=AUGUST),
+    run(spent=0, reserved=None, budget_month=""),
+]
+
+
+@pytest.mark.parametrize(
+    "months",
+    [
+        {JULY: Budget(committed=15, spent=5), AUGUST: Budget(committed=26, spent=6)},
+        {JULY: Budget(committed=21, spent=11), AUGUST: Budget(committed=20, spent=0)},
+    ],
+    ids=["a run to a month", "what a run spent before its money was reserved anew stays in the old month"],
+)
+def test_months_that_have_what_their_runs_have_break_nothing(months: dict[str, Budget]) -> None:
+    assert codes(of_months(months, RUNS)) == []
+
+
+@pytest.mark.parametrize(
+    ("july", "august"),
+    [
+        (Budget(committed=14, spent=5), Budget(committed=26, spent=6)),
+        (Budget(committed=15, spent=5), Budget(committed=46, spent=6)),
+        (Budget(committed=16, spent=6), Budget(committed=26, spent=6)),
+        (Budget(committed=14, spent=4), Budget(committed=26, spent=6)),
+    ],
+    ids=["too little committed", "a reserve twice", "more spent than runs have", "less spent than runs have"],
+)
+def test_a_month_that_does_not_add_up_is_told(july: Budget, august: Budget) -> None:
+    assert codes(of_months({JULY: july, AUGUST: august}, RUNS)) == ["I9"]
+
+
+def test_a_month_that_has_nothing_although_a_run_has_money_reserved_in_it_is_told() -> None:
+    assert codes(of_months({}, [run(reserved=1)])) == ["I9"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (Budget(80, 10), Budget(100, 10), []),
+        (Budget(80, 10), Budget(101, 10), ["I9"]),
+        (Budget(120, 10), Budget(110, 10), []),
+        (Budget(120, 10), Budget(121, 10), ["I9"]),
+        (Budget(100, 10), Budget(105, 30), []),
+    ],
+    ids=["up to the cap", "beyond it", "less, still beyond it", "further beyond it", "rows that cost more"],
+)
+def test_what_is_reserved_beyond_the_cap_is_told_and_what_was_spent_is_not(
+    before: Budget, after: Budget, expected: list[str]
+) -> None:
+    assert codes(of_commitment(before, after, 100)) == expected
+
+
+PINNED = run(caching=Caching(0, 512), piloted=True)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (run(), PINNED, []),
+        (PINNED, replace(PINNED, spent=9), []),
+        (PINNED, replace(PINNED, caching=Caching(1, 512)), ["I9"]),
+        (PINNED, replace(PINNED, caching=None), ["I9"]),
+        (PINNED, replace(PINNED, piloted=False), ["I9"]),
+        (PINNED, replace(PINNED, caching=None, piloted=False, replanned_at=START), []),
+    ],
+    ids=["settled", "as it was", "settled again", "forgotten", "its pilot forgotten", "planned anew"],
+)
+def test_what_money_follows_from_is_settled_once(before: Run, after: Run, expected: list[str]) -> None:
+    assert codes(of_pins(before, after)) == expected
+
+
+@pytest.mark.parametrize("name", ["prices", "estimate", "revised"])
+def test_neither_prices_nor_estimates_change(name: str) -> None:
+    before: Any = {"prices": SHEET, "estimate": ESTIMATE, "revised": ESTIMATE}[name]
+    after = replace(before, **{"on": "2026-11-23"} if name == "prices" else {"rows": 4})
+    assert codes(of_pins(run(**{name: before}), run(**{name: after}))) == ["I9"]
 
 
 @pytest.mark.parametrize(

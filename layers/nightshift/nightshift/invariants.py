@@ -1,8 +1,8 @@
 """What must be true of the ledger at any moment, as code: the audit and the fault tests hold runs against it.
 
 I1 paid once · I2 nothing lost · I3 no batch without a claim · I4 collected in time · I5 the archive is the plan's
-· I6 no run stands still · I8 states move along their edges. I7, that our tokens are those of the vendor's bill, needs
-an Admin key, which no function here has; it is checked elsewhere.
+· I6 no run stands still · I8 states move along their edges · I9 money adds up, and is not reserved beyond a cap. I7,
+that our tokens are those of the vendor's bill, needs an Admin key, which no function here has; it is checked elsewhere.
 
 Each function yields what is broken; nothing, where all is well.
 """
@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from functools import reduce
 from itertools import chain
 
-from nightshift.model import Archive, BatchId, BatchView, Chunk, ChunkState, Claim, Run, RunState, Tally
+from nightshift.model import Archive, BatchId, BatchView, Budget, Chunk, ChunkState, Claim, Run, RunState, Tally
 
 COLLECT_WITHIN = timedelta(days=25)
 """The API drops results 29 days after a batch's creation; four are left to mend what keeps them from being had."""
@@ -51,7 +51,7 @@ class Violation:
     """Something that must not be."""
 
     code: str
-    """I1 to I8."""
+    """I1 to I9."""
     what: str
     """Which run, chunk or batch, and how. Never holds row data."""
 
@@ -68,6 +68,7 @@ def of_run(run: Run, chunks: Sequence[Chunk], claims: Mapping[BatchId, Claim]) -
     yield from _generations(run, chunks)
     for chunk in chunks:
         yield from _fields(chunk)
+    yield from _money(run, chunks)
     if run.state is RunState.DONE:
         yield from _done(run, chunks)
 
@@ -125,6 +126,56 @@ def _done(run: Run, chunks: Sequence[Chunk]) -> Iterator[Violation]:
     total = reduce(Tally.__add__, chain.from_iterable((c.planned, c.tally) for c in chunks), run.leftover)
     if (counted := sum(total.rows.values())) != run.rows:
         yield Violation("I2", f"{run.run_id} is done, has {run.rows} rows, and {counted} are in a class")
+
+
+def _money(run: Run, chunks: Sequence[Chunk]) -> Iterator[Violation]:
+    """I9: a run has spent what its collected chunks cost, and reserves for rows that have not ended, and no others."""
+    paid = sum(sum(c.tally.paid.values()) for c in chunks if c.state is ChunkState.COLLECTED)
+    if run.spent != paid:
+        yield Violation("I9", f"{run.run_id} has spent {run.spent}, and its collected chunks cost {paid}")
+    reserved = run.reserved or 0
+    if reserved < 0 or (reserved and run.state is RunState.DONE):
+        yield Violation("I9", f"{run.run_id}, {run.state}, has {reserved} reserved")
+
+
+def of_months(months: Mapping[str, Budget], runs: Sequence[Run]) -> Iterator[Violation]:
+    """I9: months have spent what runs have, and have committed that and what runs have reserved in them.
+
+    Args:
+        months: `yyyy-mm` → its money; all months that have any.
+        runs: all runs, read at the same moment.
+    """
+    reserved: Counter[str] = Counter()
+    for run in runs:
+        reserved[run.budget_month] += run.reserved or 0
+        if run.verifying is not None:
+            reserved[run.verifying.month] += run.verifying.said
+    for month in sorted(months.keys() | (reserved.keys() - {""})):
+        budget = months.get(month, Budget())
+        if budget.committed != budget.spent + reserved[month]:
+            have = f"has committed {budget.committed} and spent {budget.spent}"
+            yield Violation("I9", f"{month} {have}, and its runs have reserved {reserved[month]}")
+    paid = sum(run.spent + run.verify_spent for run in runs)
+    if (spent := sum(budget.spent for budget in months.values())) != paid:
+        yield Violation("I9", f"the months have spent {spent}, and the runs {paid}")
+
+
+def of_commitment(before: Budget, after: Budget, cap: int) -> Iterator[Violation]:
+    """I9: nothing is reserved beyond a month's cap. What rows cost in the end may pass it, and then nothing is sent."""
+    if after.spent == before.spent and after.committed > max(before.committed, cap):
+        yield Violation("I9", f"{after.committed} are committed, more than the cap of {cap}")
+
+
+def of_pins(before: Run, after: Run) -> Iterator[Violation]:
+    """I9: what a run's money follows from is settled once, unless its plan is made anew."""
+    if before.replanned_at != after.replanned_at:
+        return
+    for name in ("prices", "caching", "estimate", "revised"):
+        was, now = getattr(before, name), getattr(after, name)
+        if was is not None and now != was:
+            yield Violation("I9", f"{after.run_id} had its {name} settled, and has another now")
+    if before.piloted and not after.piloted:
+        yield Violation("I9", f"{after.run_id} had its pilot judged, and has not now")
 
 
 def of_time(run: Run, chunks: Sequence[Chunk], now: datetime) -> Iterator[Violation]:
