@@ -33,21 +33,30 @@ PORTS = {
 
 READS = frozenset(
     {
-        "alive",
-        "batch",
-        "batches",
-        "chunks",
-        "claims",
-        "intent",
-        "job",
-        "jobs",
-        "keys",
-        "newest",
-        "nights",
-        "open",
-        "pin",
+        "api.batch",
+        "api.batches",
+        "api.count_tokens",
+        "api.probe",
+        "api.results",
+        "executions.alive",
+        "inputs.job",
+        "inputs.jobs",
+        "inputs.newest",
+        "inputs.open",
+        "inputs.pin",
+        "ledger.budget",
+        "ledger.chunks",
+        "ledger.claims",
+        "ledger.intent",
+        "ledger.nights",
+        "ledger.run",
+        "ledger.runs",
+        "ledger.runs_since",
+        "ledger.unclaimed",
+        "outputs.keys",
+        "outputs.open",
+        "outputs.tag",
     }
-    | {"probe", "results", "run", "runs", "runs_since", "tag", "unclaimed"}
 )
 """Methods of ports that change nothing. A name that is neither here nor changes anything only makes the goal harder."""
 
@@ -83,7 +92,7 @@ class Site:
         """Return where at this call a process can die, or its answer be lost."""
         if self.method == "results":
             return ("before", "after", "during")
-        return ("before", "after") if self.method in READS else ("before", "after", "lost")
+        return ("before", "after") if f"{self.port}.{self.method}" in READS else ("before", "after", "lost")
 
     def __str__(self) -> str:
         return f"{self.module}.{self.function}: {self.call}"

@@ -20,6 +20,8 @@ REGION, ACCOUNT = "us-east-1", "123456789012"
 RUNS, TICKETS, INPUTS, OUTPUTS, SECRET, MACHINE = "runs", "tickets", "inputs", "outputs", "api-key", "nightshift-run"
 API = "http://127.0.0.1:9"
 GOOD_KEY, OTHER_KEY = "sk-ant-first", "sk-ant-second"
+CAP_USD = 1
+"""What a month may cost; ten thousand times what a run here does, so that who wants it scarce spends most of it."""
 
 os.environ.update(
     {
@@ -44,6 +46,7 @@ os.environ.update(
         "POLL_MAX_SECONDS": "1800",
         "POLL_PERCENT": "50",
         "MAX_TURNS": "7",  # so that most runs are handed over once or twice
+        "MONTHLY_CAP_USD": str(CAP_USD),
     }
 )
 
@@ -55,14 +58,17 @@ from botocore.retries.quota import RetryQuota
 from botocore.useragent import UserAgentString
 from moto import backends, mock_aws
 from moto.core import responses
+from moto.dynamodb import models as dynamodb
+from moto.dynamodb import responses as items_api
 from moto.dynamodb.models import dynamodb_backends, table
+from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.moto_api._internal import mock_random
 from moto.s3 import models as s3_models
 from moto.stepfunctions.models import stepfunctions_backends
 
 import nightshift.clock
 from local import expressions, transactions
-from nightshift import applying
+from nightshift import applying, estimating
 from nightshift.adapters import multipart, tickets
 from tests.faults import wire
 
@@ -71,6 +77,8 @@ type Handler = Callable[[Any, Any], Any]
 PART, LINES = multipart.PART, applying.LINES
 SMALL_PART = 600
 """Bytes of a part of an upload here, so that plans of a few rows have several. S3 itself wants 5 MiB."""
+SAMPLE = 2
+"""Rows of a run whose tokens are counted here. More only pass the same boundary again, and take a fifth of the time."""
 
 
 class Current:
@@ -124,6 +132,7 @@ def start() -> Mapping[str, Handler]:
         (nightshift.clock, "now", _now),
         (tickets, "ThreadPoolExecutor", wire.AtOnce),
         (tickets, "sleep", _sleep),
+        (estimating, "SAMPLE", SAMPLE),
         (time, "sleep", _sleep),
         (s3_models, "utcnow", lambda: _now().replace(tzinfo=None)),
         (s3_models, "S3_UPLOAD_PART_MIN_SIZE", 1),
@@ -154,8 +163,10 @@ def _hurry() -> None:
         (backends, "list_of_moto_modules", lambda: iter(services)),  # it lists its own directory otherwise
         (responses, "method_names_from_class", cache(names.method_names_from_class)),
         (UserAgentString, "to_string", lambda _self: "faults"),
-        # What a query found is read, and not changed.
+        # What a query found is read, and not changed; and nobody asks what an item was before an update.
         (table, "copy", SimpleNamespace(copy=copy.copy, deepcopy=lambda value: value)),
+        (items_api, "copy", SimpleNamespace(deepcopy=lambda value: value)),
+        (dynamodb, "copy", SimpleNamespace(deepcopy=lambda value: value)),
         # A history's processes are new: what earlier ones spent of botocore's retries is not theirs.
         (RetryQuota, "acquire", lambda _self, _amount: True),
     ):
@@ -181,9 +192,9 @@ def empty(seed: str) -> None:
     values: Any = parameters
     for provider in values.DEFAULT_PROVIDERS.values():
         provider.clear_cache()
-    dynamodb: Any = client("dynamodb")
+    tables: Any = client("dynamodb")
     for name, keys, index in ((RUNS, ("pk", "sk"), ("kind", "created")), (TICKETS, ("ticket_id",), ())):
-        dynamodb.create_table(
+        tables.create_table(
             TableName=name,
             BillingMode="PAY_PER_REQUEST",
             AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in (*keys, *index)],
@@ -238,6 +249,12 @@ def items(table: str) -> list[dict[str, Any]]:
     if table == TICKETS:
         return [row.to_json()["Attributes"] for row in rows.values()]
     return [row.to_json()["Attributes"] for by_range in rows.values() for row in by_range.values()]
+
+
+def item(table: str, pk: str, sk: str) -> dict[str, Any] | None:
+    """Return one item as `items` does, None where there is none."""
+    found: Any = dynamodb_backends[ACCOUNT][REGION].tables[table].get_item(DynamoType({"S": pk}), DynamoType({"S": sk}))
+    return None if found is None else found.to_json()["Attributes"]
 
 
 def executions() -> list[Any]:

@@ -132,12 +132,12 @@ class Director:
         world.api.faults.faults = [fault for fault in world.api.faults.faults if fault.kind != "foreign-results-url"]
         self.story.mend()
         for run in held:
-            fiber = world.person(partial(_resume, run.run_id))
+            fiber = world.person(partial(_resume, run.run_id, approve=run.hold.code in self.story.approves))
             world.fibers.join(fiber)
 
 
-def _resume(run_id: RunId) -> None:
-    control().resume(run_id)
+def _resume(run_id: RunId, *, approve: bool) -> None:
+    control().resume(run_id, approve=approve)
 
 
 def _judge(history: History, story: Story, director: Director) -> None:

@@ -36,6 +36,14 @@ PAIRS: Sequence[tuple[str, str]] = (
     ("mended_job", "create: 413"),
     ("missed_night", "create: accepted, visible minutes later"),
     ("lost_upload", "create: accepted, connection lost"),
+    ("pilot", "count: 529"),
+    ("pilot", "create: accepted, connection lost"),
+    ("pilot", "rows: overloaded, then not"),
+    ("late_pilot", "create: accepted, visible minutes later"),
+    ("late_pilot", "results: cut at a line"),
+    ("last_dollar", "create: accepted, connection lost"),
+    ("last_dollar", "rows: overloaded, then not"),
+    ("too_dear", "list: 529"),
 )
 """Scenario and wire fault: every wire fault with the plainest scenario, every scenario with none, and the pairs in
 which one can make the other worse."""

@@ -7,6 +7,7 @@ own record tells rows apart.
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -14,27 +15,54 @@ from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.adapters.s3 import S3Inputs, S3Outputs
 from nightshift.adapters.stepfunctions import StepFunctionsExecutions
 from nightshift.control import Control
-from nightshift.model import RunId, RunState
+from nightshift.model import HoldCode, RunId, RunState
+from nightshift.money import amount_of
 from tests.faults import cloud, ledger_watch
-from tests.faults.world import World
+from tests.faults.world import START, World
 
 WORDS = ("billing", "technical")
 
 JOB = """\
 job: {name}
 input: {{format: jsonl, id: id}}
-max_tokens: 64
-thinking: disabled
-system: Sort it.
+model: {model}
+max_tokens: {max_tokens}
+thinking: {thinking}
+system: {system}
 prompt: "{{{{ body }}}}"
 output:
-  labels: [billing, technical]
+  {answer}
   table: {{key: ticket_id, attribute: category}}
+pilot: {pilot}
+cache: {{ttl: 1h, when: always}}
 batch: {{max_rows: {chunk}, max_bytes: 50000000}}
-limits: {{max_rows: 1000, max_reject_ratio: 0.9}}
+limits: {{max_rows: 1000, max_reject_ratio: 0.9, max_usd: {max_usd}}}
 retry: {{generations: {generations}}}
 schedule: {schedule}
 """
+
+PLAIN: Mapping[str, Any] = {
+    "model": "claude-haiku-5-5",
+    "max_tokens": 64,
+    "thinking": "disabled",
+    "system": "Sort it.",
+    "answer": f"labels: [{', '.join(WORDS)}]",
+    "pilot": "none",
+    "max_usd": 25,
+    "chunk": 3,
+    "generations": 1,
+    "schedule": "upload",
+}
+"""A job like any other."""
+
+WORDY: Mapping[str, Any] = {"answer": "text: true", "max_tokens": 2000}
+"""A job whose answers are expected to be far longer than they are: most of what is reserved is not spent."""
+
+EACH = 500 * 250_000
+"""Picodollars that a row of a wordy job is expected to cost, or a little more: a quarter of `max_tokens`."""
+
+LONG = "Sort it. " * 240
+"""A system prompt that is long enough to be cached."""
 
 
 @dataclass(slots=True)
@@ -70,6 +98,10 @@ class Story:
     """A ticket that takes nothing more."""
     foreign: int = 0
     """Batches that somebody else makes in the workspace."""
+    approves: frozenset[HoldCode] = frozenset()
+    """What the person who lets held runs go on waves through."""
+    may_stay: frozenset[HoldCode] = frozenset({HoldCode.SAME_ROWS})
+    """Where a person has only to say no. All else that holds a run here can be mended, and is."""
 
     @property
     def runs(self) -> int:
@@ -78,11 +110,16 @@ class Story:
 
     # --- what scenarios are made of
 
-    def job(self, name: str = "triage", *, chunk: int = 3, generations: int = 1, schedule: str = "upload") -> None:
+    def job(self, name: str = "triage", **fields: Any) -> None:
         """Put a job file. A night makes one run of it, an upload one of each file."""
-        self.nightly = schedule == "nightly"
-        text = JOB.format(name=name, chunk=chunk, generations=generations, schedule=schedule)
+        filled = {**PLAIN, **fields}
+        self.nightly = filled["schedule"] == "nightly"
+        text = JOB.format(name=name, **filled)
         cloud.client("s3").put_object(Bucket=cloud.INPUTS, Key=f"jobs/{name}.yaml", Body=text.encode())
+
+    def leave(self, amount: int) -> None:
+        """Have this month begin with so many picodollars left to spend."""
+        self.world.watch.spend(f"{datetime.fromtimestamp(START, UTC):%Y-%m}", amount_of(cloud.CAP_USD) - amount)
 
     def upload(
         self, name: str, *, job: str = "triage", rows: int = 5, spoiled: int = 2, tickets: str = "", event: bool = True
@@ -369,6 +406,88 @@ def missed_night(story: Story) -> None:
     story.night(5, heard=False)
 
 
+def pilot(story: Story) -> None:
+    """The first rows go alone, fill the cache, and show that the rest will cost less than was reserved."""
+    story.job(**WORDY, chunk=5, system=LONG, pilot="{rows: 5, above: 5}")
+    story.upload("a", rows=7)
+
+
+def bad_pilot(story: Story) -> None:
+    """Every row of the pilot is refused, and nobody approves of that: nothing else is sent."""
+    story.job(pilot="{rows: 2, above: 2}")
+    story.world.fault("rows", "refusal", batch_index=0)
+    story.upload("a")
+    story.may_stay |= {HoldCode.BAD_PILOT}
+
+
+def approved_pilot(story: Story) -> None:
+    """Every row of the pilot is refused, and a person has the rest sent all the same."""
+    bad_pilot(story)
+    story.approves = frozenset({HoldCode.BAD_PILOT})
+
+
+def late_pilot(story: Story) -> None:
+    """The pilot takes longer than the rest waits for it, and is judged when the rest is in flight; it may be bad."""
+    story.job(**WORDY, chunk=5, pilot="{rows: 5, above: 5, wait: 1m}")
+    if story.world.rng.random() < 0.5:
+        story.world.fault("rows", "refusal", batch_index=0)
+    story.upload("a", rows=7)
+    story.approves = frozenset({HoldCode.BAD_PILOT})
+
+
+def last_dollar(story: Story) -> None:
+    """Two runs want the rest of the month: one gets it, the other waits for what it gives back, or is approved."""
+    story.job(**WORDY)
+    story.leave(6 * EACH)
+    for name in ("a", "b"):
+        story.upload(name, rows=4)
+    if story.world.rng.random() < 0.5:
+        story.approves = frozenset({HoldCode.OVER_MONTH})
+
+
+def too_dear(story: Story) -> None:
+    """The run is expected to cost more than its job allows: a person approves, or raises the limit."""
+    story.job(max_usd="0.000001")
+    story.upload("a")
+    if story.world.rng.random() < 0.5:
+        story.approves = frozenset({HoldCode.OVER_MAX_USD})
+    else:
+        story.mend = story.job
+
+
+def no_price(story: Story) -> None:
+    """Nobody knows the model's price, and a person has the run sent all the same."""
+    story.job(model="claude-mythos-5", thinking="adaptive", max_tokens=400)
+    story.upload("a")
+    story.approves = frozenset({HoldCode.NO_PRICE})
+
+
+def new_job(story: Story) -> None:
+    """A person holds the run before anything of it is sent, mends its job, and lets it go on: it is planned anew."""
+    story.job()
+    story.upload("a")
+    at = story.world.rng.uniform(0.3, 3)
+    story.by_hand(lambda control, run: control.hold(run, "by hand"), at)
+    at += story.world.rng.uniform(0.2, 400)
+    story.later(at, lambda: story.job(chunk=2))
+    story.by_hand(_resume, at)
+
+
+def slow_resume(story: Story) -> None:
+    """A held run is let go on, and its loop dies at once: until an audit comes by it is open, and has no money."""
+    story.job()
+    story.upload("a")
+    at = story.world.rng.uniform(0.5, 4)
+    story.world.lost_events = 1.0
+
+    def resume(control: Control, run_id: RunId) -> None:
+        _resume(control, run_id)
+        story.world.stop_all()
+
+    story.by_hand(lambda control, run: control.hold(run, "by hand"), at)
+    story.by_hand(resume, at + story.world.rng.choice([750.0, 2100.0]))
+
+
 def _resume(control: Control, run_id: RunId) -> None:
     if ledger_watch.read().runs[run_id].state is not RunState.DONE:
         control.resume(run_id)
@@ -401,5 +520,14 @@ SCENARIOS: Mapping[str, Callable[[Story], None]] = {
         orphan_beside_another,
         lost_upload,
         missed_night,
+        pilot,
+        bad_pilot,
+        approved_pilot,
+        late_pilot,
+        last_dollar,
+        too_dear,
+        no_price,
+        new_job,
+        slow_resume,
     )
 }

@@ -19,14 +19,20 @@ from local.batches_api.lifecycle import Batch, standing
 from local.batches_api.processing import DIGESTS
 from local.batches_api.results import lines as result_lines
 from nightshift import invariants
-from nightshift.model import Chunk, HoldCode, Run, RunState, run_token
+from nightshift.model import Chunk, ChunkState, Run, RunState, run_token
 from tests.faults import cloud, ledger_watch
 from tests.faults.scenarios import File, Story
 
 RETRYABLE = frozenset({"expired", "overloaded_error", "api_error", "rate_limit_error", "timeout_error"})
 """How a row may have ended that is asked again; the API bills none of these."""
-MAY_STAY_HELD = frozenset({HoldCode.SAME_ROWS})
-"""Where a person has only to say no. All else that holds a run here can be mended, and is."""
+PRICES = {
+    "input_tokens": 50_000,
+    "output_tokens": 250_000,
+    "cache_read_input_tokens": 5_000,
+    "ephemeral_5m_input_tokens": 62_500,
+    "ephemeral_1h_input_tokens": 100_000,
+}
+"""Picodollars of a token of claude-haiku-5-5 in a batch, by hand: 0.05, 0.25, 0.005, 0.0625 and 0.10 USD a million."""
 BEYOND = 1000.0
 """Seconds between a POST and its batch's becoming visible that are more than any grace: the residual risk R1."""
 FAR = 40 * 3600.0
@@ -55,14 +61,18 @@ def judge(story: Story) -> Verdict:
     rows = sent(story)
     _judge_money(rows, found, _late(story))
     _judge_tickets(story, found)
+    found.problems += ledger.violations(story.world.watch.spent_before)
+    cost = _costs(rows)
     for run in ledger.runs.values():
         chunks = ledger.chunks.get(run.run_id, [])
-        found.problems += [f"{v.code} {v.what}" for v in invariants.of_run(run, chunks, ledger.claims)]
+        found.problems += _spent(run, chunks, cost)
         if run.state is RunState.DONE:
             found.problems += _archives(run, chunks)
         elif run.hold is not None:
             found.held += 1
-            if run.hold.code not in MAY_STAY_HELD:
+            if run.reserved:
+                found.problems.append(f"{run.run_id} stays held: {run.reserved} are reserved for nothing")
+            if run.hold.code not in story.may_stay:
                 found.problems.append(f"{run.run_id} stays held: {run.hold.code}: {run.hold.reason}")
         else:
             found.problems.append(f"I6 {run.run_id} is open and not held at the end")
@@ -83,6 +93,8 @@ class Sending:
     custom_id: str
     outcome: str
     """`succeeded`, or the type of what kept it from that."""
+    cost: int
+    """Picodollars that the API bills for it, by its own record of the tokens."""
 
 
 def sent(story: Story) -> Mapping[int, list[Sending]]:
@@ -96,8 +108,29 @@ def sent(story: Story) -> Mapping[int, list[Sending]]:
         for digest, line in zip(digests[::2], result_lines(batch, standing(batch, end)), strict=True):
             row = json.loads(line)
             if not row["custom_id"].startswith(ledger_watch.OTHERS):
-                found[digest].append(Sending(batch, row["custom_id"], _outcome(row["result"])))
+                found[digest].append(Sending(batch, row["custom_id"], _outcome(row["result"]), _cost(row["result"])))
     return found
+
+
+def _cost(result: Any) -> int:
+    if result["type"] != "succeeded":
+        return 0
+    usage = result["message"]["usage"]
+    return sum(price * (usage | usage["cache_creation"])[name] for name, price in PRICES.items())
+
+
+def _costs(rows: Mapping[int, list[Sending]]) -> Mapping[tuple[str, str], int]:
+    """Return what each row of each batch cost: (batch, custom_id) → picodollars."""
+    return {(each.batch.id, each.custom_id): each.cost for sendings in rows.values() for each in sendings}
+
+
+def _spent(run: Run, chunks: list[Chunk], cost: Mapping[tuple[str, str], int]) -> Iterator[str]:
+    """Hold what a run says it spent against what the API billed for its batches."""
+    collected = {chunk.batch_id for chunk in chunks if chunk.state is ChunkState.COLLECTED}
+    unseen = _missing(run)
+    billed = sum(paid for (batch, row), paid in cost.items() if batch in collected and row not in unseen)
+    if run.spent != (billed if run.prices is not None else 0):
+        yield f"{run.run_id} has spent {run.spent}, and the API billed {billed}"
 
 
 def _outcome(result: Any) -> str:
@@ -238,6 +271,13 @@ def _tickets_of(run: Run, objects: Mapping[str, bytes], full: str) -> Iterator[s
 
 
 _MISSING: Any = "missing"
+
+
+def _missing(run: Run) -> set[str]:
+    """Return the custom_ids of rows whose results the API never showed."""
+    files = cloud.objects(f"runs/{run.run_id}/failed/")
+    rows = (json.loads(line) for data in files.values() for line in data.splitlines())
+    return {row["custom_id"] for row in rows if row["class"] == _MISSING}
 
 
 def _kept(run: Run, *, withheld: bool) -> set[str]:

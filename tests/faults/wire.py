@@ -211,7 +211,15 @@ def _get_object(*, Bucket: str, Key: str, VersionId: str | None = None, Range: s
     return {"Body": stream, "VersionId": str(key.version_id), "ContentLength": len(body)}
 
 
-def _put_object(*, Bucket: str, Key: str, Body: bytes, IfNoneMatch: str = "", IfMatch: str = "") -> Any:  # noqa: N803
+def _put_object(
+    *,
+    Bucket: str,  # noqa: N803
+    Key: str,  # noqa: N803
+    Body: bytes,  # noqa: N803
+    IfNoneMatch: str = "",  # noqa: N803
+    IfMatch: str = "",  # noqa: N803
+    ContentType: str = "",  # noqa: N803, ARG001 - nobody reads it back
+) -> Any:
     """Write an object to moto's own S3.
 
     Raises:
@@ -302,6 +310,8 @@ class _Stream(httpx2.SyncByteStream):
 
 def _operation(request: httpx2.Request) -> str:
     """Name what is asked of the API."""
+    if request.url.path.endswith("/count_tokens"):
+        return "count_tokens"
     path = request.url.path.removeprefix("/v1/messages/batches")
     if request.method == "POST":
         return "cancel" if path.endswith("/cancel") else "create"

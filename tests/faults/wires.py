@@ -70,6 +70,7 @@ WIRES: Mapping[str, Wire] = {
     "list: 401": _faults("list", "status:401", times=2),
     "list: 402": _faults("list", "status:402", times=1),
     "list: 529": _faults("list", "status:529", times=3),
+    "count: 529": _faults("count_tokens", "status:529", after=2, times=1),
     "results: cut at a line": _faults("results", "cut-line", times=2),
     "results: cut in a line": _faults("results", "cut-mid-line", times=2),
     "results: closed too early, cleanly": _faults("results", "clean-early-close", times=2),
