@@ -23,6 +23,7 @@ from nightshift.errors import (
     Rejected,
     Unauthorized,
 )
+from nightshift.invariants import Violation, of_months
 from nightshift.model import Budget, Run, RunId, RunState, Verifying, chunk_id
 from nightshift.money import PICO
 from nightshift.prices import price_sheet
@@ -330,6 +331,19 @@ class TestMoney:
         verify(night)
         mine = Verifying("me", night.deadline, MONTH, 3 * BOUND)
         assert seen == [(replace(before, committed=before.committed + 3 * BOUND), mine)] * 3
+
+    def test_months_and_runs_add_up_while_it_is_at_work_and_after(self, night: Night) -> None:
+        done(night, *map(labelled, ids(FIRST, 3)), reserved=0, row_reserve=0)
+        wrong: list[Violation] = []
+
+        def speak(_params: bytes) -> Mapping[str, Any]:
+            wrong.extend(of_months({MONTH: night.ledger.budget(MONTH)}, [night.run()]))
+            return says_label()
+
+        night.api.speak = speak
+        verify(night)
+        wrong.extend(of_months({MONTH: night.ledger.budget(MONTH)}, [night.run()]))
+        assert wrong == []
 
     @pytest.mark.parametrize(("room", "asked"), [(3 * BOUND, 3), (3 * BOUND - 1, 0)])
     def test_a_month_without_room_for_it_has_nothing_asked(self, night: Night, room: int, asked: int) -> None:
