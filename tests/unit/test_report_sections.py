@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 
 from nightshift.model import Caching, ChunkState, Hold, HoldCode, RowClass, Run, Tally
-from nightshift.report_charts import Bar, Interval, bars, interval, outcome_bars, phases
+from nightshift.report_charts import Bar, Interval, PairedRow, bars, interval, outcome_bars, paired_rows, phases
 from nightshift.report_headline import headline
 from nightshift.report_sections import cache, in_usd, pilot, timings
 from nightshift.report_words import column, duration, money, octets, percent, sentence
@@ -162,6 +162,15 @@ class TestCharts:
         assert [(bar.name, bar.width, bar.told) for bar in outcome_bars(report)] == [
             ("answered", 100, "100"),
             ("waiting", 50, "50"),
+        ]
+
+    def test_kinds_of_tokens_that_were_compared_are_in_one_order_and_have_as_many_digits(self) -> None:
+        paid = b'"batch_tokens": 1, "sync_tokens": 1, "batch_usd": 0.000001, "sync_usd": 0, "ratio": null'
+        found = reports.verification("a").replace(b'"input": {', b'"output": {%b}, "input": {' % paid)
+        report = reports.reported(reports.priced_run(1), files={f"runs/{made.RUN}/verification.json": found})
+        assert paired_rows(report) == [
+            PairedRow("Input", "$0.100000", "$0.200000", "2.00"),
+            PairedRow("Output", "$0.000001", "$0.000000", "–"),
         ]
 
     def test_phases_fill_the_line_from_its_left_to_its_right(self) -> None:

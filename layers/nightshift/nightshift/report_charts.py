@@ -39,6 +39,16 @@ class KindRow:
 
 
 @dataclass(frozen=True, slots=True)
+class PairedRow:
+    """A kind of tokens: what it cost in the batch, and synchronously."""
+
+    name: str
+    batch: str
+    sync: str
+    ratio: str
+
+
+@dataclass(frozen=True, slots=True)
 class Phase:
     """A part of the time from the upload to the last ticket."""
 
@@ -117,6 +127,17 @@ def kind_rows(report: Report) -> list[KindRow]:
             _width(amount, sum(amounts)),
         )
         for kind, amount, told in zip(used, amounts, column(amounts), strict=True)
+    ]
+
+
+def paired_rows(report: Report) -> list[PairedRow]:
+    """Return what each kind of tokens of the verification's sample cost both ways."""
+    classes = report.verification.token_classes if report.verification else {}
+    found = [(KINDS[kind], classes[kind]) for kind in KINDS if kind in classes]
+    costs = column([amount for _, both in found for amount in (both.batch_usd, both.sync_usd)])
+    return [
+        PairedRow(name, batch, sync, f"{both.ratio:.2f}" if both.ratio is not None else "–")
+        for (name, both), batch, sync in zip(found, costs[::2], costs[1::2], strict=True)
     ]
 
 

@@ -38,6 +38,7 @@ def page(report: Report) -> bytes:
         batches=report.batches[:MOST_BATCHES],
         batch_costs=report_words.column(costs),
         inputs=report.inputs[:MOST_INPUTS],
+        paired=report_charts.paired_rows(report),
         compared=_worst_first(report),
         few=FEW,
         most_words=MOST_WORDS,
@@ -72,5 +73,4 @@ def _template() -> Template:
         report_words.sentence,
     ):
         environment.filters[write.__name__] = write
-    environment.globals["KINDS"] = report_words.KINDS
     return environment.get_template("report.html.j2")
