@@ -102,7 +102,7 @@ def ledger_bill(stack: Stack, period: Period) -> LedgerBill:
 def _model(stack: Stack, run: Run) -> str:
     if run.prices is not None:
         return plain(run.prices.model)
-    with stack.results().open(run_files.job(run.run_id)) as stream:
+    with stack.results().open(run_files.job(run.run_id, run.plan)) as stream:
         return plain(parse_job(stream.read(), name=run.job.name, key=run.job.key).model)
 
 

@@ -19,8 +19,6 @@ POLICY = Policy(poll_min_seconds=30, poll_max_seconds=360, poll_percent=5, max_t
 DEAD = frozenset({"ABORTED", "FAILED", "NOT_STARTED", "TIMED_OUT"})
 """How a loop can be that nobody else starts again."""
 
-FOLDERS = ("output/", "failed/", "rejects/", "raw/")
-
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -107,9 +105,18 @@ class View:
     @property
     def files(self) -> Sequence[str]:
         """What is there, or will be."""
+        run = self.summary.run
+        rejects = run_files.rejects(run.run_id, run.plan).removeprefix(run_files.home(run.run_id))
         refused = ["refused/"] * bool(self.summary.total.tickets_refused)
-        written = {"report.json": self.summary.run.reported, "verification.json": self.summary.run.verified}
-        return [*FOLDERS, *refused, *(name for name, is_there in written.items() if is_there)]
+        written = {"report.json": run.reported, "verification.json": run.verified}
+        return [
+            "output/",
+            "failed/",
+            rejects,
+            "raw/",
+            *refused,
+            *(name for name, is_there in written.items() if is_there),
+        ]
 
     def record(self) -> Mapping[str, Any]:
         """Return what `show --json` has: the run, its chunks and the intent as the ledger keeps them, and more."""

@@ -18,7 +18,7 @@ from boto3.dynamodb.types import TypeDeserializer
 from local.batches_api.lifecycle import Batch, standing
 from local.batches_api.processing import DIGESTS
 from local.batches_api.results import lines as result_lines
-from nightshift import invariants
+from nightshift import invariants, run_files
 from nightshift.model import Chunk, ChunkState, Run, RunState, run_token
 from tests.faults import cloud, ledger_watch
 from tests.faults.scenarios import File, Story
@@ -184,9 +184,8 @@ def _archives(run: Run, chunks: list[Chunk]) -> Iterator[str]:
         if chunk.archive is None:
             continue
         data = files.get(chunk.archive.key, b"")
-        planned = {
-            json.loads(line)["custom_id"] for line in files[f"runs/{run.run_id}/plan/{chunk.id}.ids"].splitlines()
-        }
+        ids = files[run_files.ids(run.run_id, chunk.id, chunk.plan)]
+        planned = {json.loads(line)["custom_id"] for line in ids.splitlines()}
         archived = {json.loads(line)["custom_id"] for line in data.splitlines()}
         missing = chunk.tally.rows.get(_MISSING, 0)
         sha256 = hashlib.sha256(data).hexdigest()
@@ -226,7 +225,7 @@ def _judge_done(run: Run, files: list[File], found: Verdict, *, full: str) -> No
         part = key.split("/")[2]
         if part in {"output", "failed"}:
             rows.update(json.loads(line)["id"] for line in data.splitlines())
-        elif part == "rejects":
+        elif key.startswith(run_files.rejects(run.run_id, run.plan)):
             rejects += len(data.splitlines())
     wanted = {ticket for file in files for ticket in file.texts}
     for ticket in wanted - rows.keys():

@@ -27,7 +27,7 @@ def run(run_id: RunId = RUN, **changes: Any) -> Run:
 
 def chunk(number: int = 1, state: ChunkState = ChunkState.PLANNED, generation: int = 0, **changes: Any) -> Chunk:
     return replace(
-        Chunk(RUN, chunk_id(generation, number), state, rows=3, size=30, sha256="00", job_version=JOB.version_id),
+        Chunk(RUN, chunk_id(generation, number), state, rows=3, size=30, sha256="00"),
         **changes,
     )
 

@@ -69,8 +69,8 @@ class Night:
         **run: Any,
     ) -> None:
         """Create the run, plan its chunks, send them (or the first `sent`), and let their batches end."""
-        self.outputs.files[run_files.job(made.RUN)] = self.job
         begun = made.run(**run)
+        self.outputs.files[run_files.job(made.RUN, begun.plan)] = self.job
         self.ledger.create_run(begun)
         for number in range(1, chunks + 1):
             self.plan(chunk_id(0, number))
@@ -87,11 +87,10 @@ class Night:
             planned_line(each, number, carry=carry[number - 1] if carry else {})
             for number, each in enumerate(ids(name, self.rows), start=1)
         ]
-        self.outputs.files[run_files.ids(made.RUN, name)] = b"".join(lines)
+        number = self.run().plan
+        self.outputs.files[run_files.ids(made.RUN, name, number)] = b"".join(lines)
         self.ledger.plan_chunk(
-            Chunk(
-                made.RUN, name, ChunkState.PLANNED, rows=self.rows, size=9, sha256="00", job_version=made.JOB.version_id
-            )
+            Chunk(made.RUN, name, ChunkState.PLANNED, rows=self.rows, size=9, sha256="00", plan=number)
         )
 
     def send(self, name: ChunkId) -> BatchId:

@@ -302,9 +302,9 @@ class TestPilot:
     @pytest.fixture
     def judged(self, night: Night) -> Iterator[Night]:
         night.job = JOB + b"pilot: {rows: 3, above: 3, max_bad: 0.3}\n"
-        night.begin(chunks=2, sent=1, pilot=3, pilot_wait=3600, **_priced())
+        night.begin(chunks=2, sent=1, pilot=3, pilot_wait=3600, plan=2, **_priced())
         yield night
-        assert night.outputs.files[run_files.job(RUN)] == night.job
+        assert night.outputs.files[run_files.job(RUN, 2)] == night.job
 
     def prepare(self, night: Night, *lines: bytes, cap: int | None = None) -> Run:
         night.answer(1, *lines)

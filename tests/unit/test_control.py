@@ -1,16 +1,18 @@
 """Canceling a run: the hold stands, the loop's next execution does the work, and a resume sends what was never sent."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import pytest
 
 from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.control import Control
 from nightshift.errors import Conflict, RunNotFound
-from nightshift.model import ChunkState, Hold, HoldCode
+from nightshift.model import ChunkState, Hold, HoldCode, JobRef
 from tests.unit.conftest import START, MovableClock
 from tests.unit.fakes import MemoryInputs, MemoryOutputs, Started
-from tests.unit.made import RUN, batch, chunk, intent, run
+from tests.unit.made import MONTH, RUN, batch, chunk, intent, run
+from tests.unit.night import JOB
 
 
 @pytest.fixture
@@ -72,6 +74,64 @@ def test_a_run_that_is_done_is_not_canceled(ledger: DynamoLedger, control: Contr
 def test_a_run_that_does_not_exist_is_not_canceled(control: Control) -> None:
     with pytest.raises(RunNotFound):
         control.cancel(RUN, "which?")
+
+
+@dataclass
+class Mended(MemoryInputs):
+    """The job file has been put anew; `meanwhile` happens when somebody reads it."""
+
+    meanwhile: Callable[[], None] = lambda: None
+
+    def job(self, name: str, version_id: str | None = None) -> tuple[JobRef, bytes]:
+        self.meanwhile()
+        return JobRef(name, f"jobs/{name}.yaml", version_id or "v2"), JOB
+
+
+def held_unsent(ledger: DynamoLedger, outputs: MemoryOutputs) -> None:
+    """Put a run that was refused by the API, with its plan's files."""
+    ledger.create_run(run(reserved=None))
+    ledger.plan_chunk(chunk())
+    ledger.finish_plan(run(rows=3, plan_digest="d"))
+    ledger.hold(RUN, Hold(HoldCode.API_REJECTED, "no", START))
+    for name in ("plan/g0-000001.jsonl", "plan-2/g0-000001.jsonl", "rejects/last.jsonl", "raw/x"):
+        outputs.files[f"runs/{RUN}/{name}"] = b"{}"
+
+
+def test_a_resume_with_a_mended_job_clears_the_old_plan_and_no_other(
+    ledger: DynamoLedger, clock: MovableClock, started: Started
+) -> None:
+    held_unsent(ledger, outputs := MemoryOutputs())
+
+    resumed = Control(ledger, Mended(), outputs, started, clock).resume(RUN)
+
+    assert (resumed.job.version_id, resumed.plan, resumed.hold) == ("v2", 2, None)
+    assert sorted(outputs.files) == [f"runs/{RUN}/plan-2/g0-000001.jsonl", f"runs/{RUN}/raw/x"]
+
+
+def test_a_resume_that_another_has_overtaken_touches_nothing_that_is_being_sent(
+    ledger: DynamoLedger, clock: MovableClock, started: Started
+) -> None:
+    held_unsent(ledger, outputs := MemoryOutputs())
+    files = dict(outputs.files)
+
+    def other_resume() -> None:
+        ledger.release(ledger.run(RUN), approve=None)
+        ledger.reserve(ledger.run(RUN), per_row=1, rows=3, month=MONTH, cap=None)
+        ledger.start_send(ledger.chunks(RUN)[0], intent())
+
+    with pytest.raises(Conflict):
+        Control(ledger, Mended(meanwhile=other_resume), outputs, started, clock).resume(RUN)
+
+    assert ([c.state for c in ledger.chunks(RUN)], outputs.files) == ([ChunkState.SENDING], files)
+    assert (ledger.run(RUN).job, started.names) == (run().job, [])
+
+
+def test_money_that_is_still_reserved_is_released_before_a_run_is_planned_anew(
+    ledger: DynamoLedger, clock: MovableClock, started: Started
+) -> None:
+    ledger.create_run(run(hold=Hold(HoldCode.API_REJECTED, "no", START)))
+
+    assert Control(ledger, Mended(), MemoryOutputs(), started, clock).resume(RUN).plan == 2
 
 
 def test_a_resume_after_a_cancel_keeps_what_was_sent_and_lets_the_rest_be_sent(

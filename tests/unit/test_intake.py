@@ -214,9 +214,7 @@ def test_a_run_that_sent_something_keeps_its_job_when_it_goes_on(desk: Desk) -> 
     desk.job()
     (opened,) = desk.opened(desk.upload())
     run_id = opened.run.run_id
-    desk.ledger.plan_chunk(
-        replace(chunk(state=ChunkState.SENT, attempt=1), run_id=run_id, job_version=opened.run.job.version_id)
-    )
+    desk.ledger.plan_chunk(replace(chunk(state=ChunkState.SENT, attempt=1), run_id=run_id))
     assert desk.control.hold(run_id, "wait")
     assert not desk.control.hold(run_id, "wait again")
     desk.job(text=JOB % "upload" + "cache: {ttl: 5m}\n")
@@ -228,9 +226,7 @@ def test_a_run_whose_first_batch_the_api_refused_is_planned_again_with_the_mende
     desk.job()
     run = desk.opened(desk.upload())[0].run
     run_id = run.run_id
-    desk.ledger.plan_chunk(
-        replace(chunk(attempt=1), run_id=run_id, job_version=run.job.version_id)
-    )  # sent once, refused, PLANNED again
+    desk.ledger.plan_chunk(replace(chunk(attempt=1), run_id=run_id))  # sent once, refused, PLANNED again
     desk.ledger.hold(run_id, Hold(HoldCode.API_REJECTED, "no such thing", START))
     desk.s3.put_object(Bucket=desk.out, Key=f"runs/{run_id}/plan/g0-000001.jsonl", Body=b"old")
     desk.job(text=JOB % "upload" + "cache: {ttl: 5m}\n")
@@ -238,7 +234,7 @@ def test_a_run_whose_first_batch_the_api_refused_is_planned_again_with_the_mende
 
     resumed = desk.control.resume(run_id)
 
-    assert (resumed.hold, resumed.job.version_id, resumed.planned) == (None, newest, False)
+    assert (resumed.hold, resumed.job.version_id, resumed.planned, resumed.plan) == (None, newest, False, 2)
     assert desk.ledger.chunks(run_id) == []
     assert "Contents" not in desk.s3.list_objects_v2(Bucket=desk.out, Prefix=f"runs/{run_id}/plan/")
 

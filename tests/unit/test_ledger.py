@@ -20,6 +20,7 @@ from nightshift.model import (
     IntentNote,
     JobRef,
     RowClass,
+    Run,
     RunId,
     RunState,
     Tally,
@@ -141,8 +142,8 @@ def test_a_chunk_is_planned_once_and_not_into_a_finished_plan(ledger: DynamoLedg
     assert ledger.chunks(RUN) == [chunk(planned=TALLY, cursor=(0, 3))]
 
 
-@pytest.mark.parametrize("changes", [{"hold": HOLD}, {"job": JobRef("triage", "jobs/triage.yaml", "v2")}])
-def test_a_planner_that_lived_on_cannot_add_to_a_held_run_or_to_another_jobs_plan(
+@pytest.mark.parametrize("changes", [{"hold": HOLD}, {"plan": 2}])
+def test_a_planner_that_lived_on_cannot_add_to_a_held_run_or_to_another_plan(
     ledger: DynamoLedger, changes: dict[str, Any]
 ) -> None:
     ledger.create_run(run(**changes))
@@ -170,19 +171,34 @@ def test_a_digest_belongs_to_the_run_that_claimed_it_first(ledger: DynamoLedger)
     assert ledger.claim_digest("other", "d", RunId("later")) == "later"
 
 
-def test_a_plan_that_sent_nothing_can_be_forgotten(ledger: DynamoLedger) -> None:
-    ledger.create_run(run())
-    ledger.plan_chunk(chunk())
-    ledger.hold(RUN, HOLD)
-    with pytest.raises(Conflict):
-        ledger.replan(ledger.run(RUN), JobRef("triage", "jobs/triage.yaml", "v2"), START)  # its money is reserved
-    assert ledger.chunks(RUN) == [chunk()]
-    ledger.settle_nothing_more(ledger.run(RUN))
+NEWER = JobRef("triage", "jobs/triage.yaml", "v2")
 
-    ledger.replan(ledger.run(RUN), JobRef("triage", "jobs/triage.yaml", "v2"), START)
+
+def unsent(ledger: DynamoLedger, chunks: int = 1) -> Run:
+    """Hold a run of planned chunks that has no money reserved; return it as it is then."""
+    ledger.create_run(run(reserved=None))
+    for number in range(1, chunks + 1):
+        ledger.plan_chunk(chunk(number))
+    ledger.finish_plan(run(rows=3 * chunks, plan_digest="d"))
+    ledger.hold(RUN, HOLD)
+    return ledger.run(RUN)
+
+
+def test_a_plan_that_sent_nothing_can_be_forgotten(ledger: DynamoLedger) -> None:
+    held = unsent(ledger)
+
+    ledger.replan(held, NEWER, START)
+    ledger.replan(held, NEWER, START)  # said twice, it stands
 
     assert ledger.chunks(RUN) == []
-    assert (ledger.run(RUN).job.version_id, ledger.run(RUN).replanned_at) == ("v2", START)
+    assert ledger.run(RUN) == replace(run(reserved=None), job=NEWER, hold=HOLD, plan=2, replanned_at=START)
+
+
+def test_a_plan_whose_money_is_reserved_stands(ledger: DynamoLedger) -> None:
+    ledger.create_run(run(hold=HOLD))
+
+    with pytest.raises(Conflict, match="has money"):
+        ledger.replan(ledger.run(RUN), NEWER, START)
 
 
 def test_a_plan_that_sent_something_stands(ledger: DynamoLedger) -> None:
@@ -190,7 +206,73 @@ def test_a_plan_that_sent_something_stands(ledger: DynamoLedger) -> None:
     ledger.hold(RUN, HOLD)
 
     with pytest.raises(Conflict, match="has sent something"):
-        ledger.replan(ledger.run(RUN), JobRef("triage", "jobs/triage.yaml", "v2"), START)
+        ledger.replan(replace(ledger.run(RUN), reserved=None), NEWER, START)
+
+
+@pytest.mark.parametrize("again", [None, replace(HOLD, at=START + timedelta(minutes=1))], ids=["goes on", "held anew"])
+@pytest.mark.parametrize("chunks", [0, 1])
+def test_a_run_that_was_resumed_meanwhile_keeps_its_plan(ledger: DynamoLedger, chunks: int, again: Hold | None) -> None:
+    held = unsent(ledger, chunks)
+    ledger.release(held, approve=None)
+    if again:
+        ledger.hold(RUN, again)
+    now = ledger.run(RUN)
+
+    with pytest.raises(Conflict):
+        ledger.replan(held, NEWER, START)
+
+    assert (ledger.run(RUN), len(ledger.chunks(RUN))) == (now, chunks)
+
+
+@pytest.mark.parametrize("chunks", [0, 1])
+def test_a_plan_that_was_replaced_meanwhile_is_not_the_one_to_forget(ledger: DynamoLedger, chunks: int) -> None:
+    held = unsent(ledger, chunks)
+    ledger.replan(held, replace(NEWER, version_id="v3"), START)
+    now = ledger.run(RUN)
+
+    with pytest.raises(Conflict):
+        ledger.replan(held, NEWER, START)
+
+    assert ledger.run(RUN) == now
+
+
+def test_a_chunk_that_is_being_sent_is_never_deleted(ledger: DynamoLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    held, planned = unsent(ledger), ledger.chunks(RUN)
+    ledger.release(held, approve=None)
+    ledger.reserve(ledger.run(RUN), per_row=1, rows=3, month=MONTH, cap=None)
+    ledger.start_send(planned[0], intent())
+    ledger.cancel(RUN, HOLD)  # the very same hold, and its money released: only the chunk tells
+    ledger.settle_nothing_more(ledger.run(RUN))
+
+    with monkeypatch.context() as before:
+        before.setattr(ledger, "chunks", lambda _run_id: planned)
+        with pytest.raises(Conflict):
+            ledger.replan(held, NEWER, START)
+
+    assert [c.state for c in ledger.chunks(RUN)] == [ChunkState.SENDING]
+    assert ledger.run(RUN).job == run().job
+
+
+def test_a_plan_of_more_chunks_than_one_transaction_takes_is_forgotten_from_its_end(
+    ledger: DynamoLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = unsent(ledger, 100)
+    apply_all, lives = ledger._items.apply_all, [True]
+
+    def one_transaction(changes: Any) -> None:
+        lives.pop()
+        apply_all(changes)
+
+    with monkeypatch.context() as killed:
+        killed.setattr(ledger._items, "apply_all", one_transaction)
+        with pytest.raises(IndexError):
+            ledger.replan(held, NEWER, START)
+    assert [c.id for c in ledger.chunks(RUN)] == ["g0-000001"]
+    assert ledger.run(RUN) == replace(held, planned=False)  # so the old plan can be gone on with
+
+    ledger.replan(held, NEWER, START)
+
+    assert (ledger.chunks(RUN), ledger.run(RUN).plan) == ([], 2)
 
 
 def test_only_one_create_is_under_way_in_the_whole_stack(ledger: DynamoLedger) -> None:

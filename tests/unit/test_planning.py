@@ -11,7 +11,7 @@ import pytest
 from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.errors import Conflict
 from nightshift.estimating import Estimator
-from nightshift.model import Chunk, HoldCode, JobRef, RowClass, Run, RunId, chunk_id, custom_id
+from nightshift.model import Chunk, Hold, HoldCode, JobRef, RowClass, Run, RunId, chunk_id, custom_id
 from nightshift.planning import Planner
 from nightshift.prices import price_sheet
 from tests.unit.conftest import START, MovableClock
@@ -416,6 +416,35 @@ def test_a_plan_that_stands_there_with_other_content_is_a_conflict(desk: Desk) -
         desk.plan(run)
 
 
+@pytest.mark.parametrize("late", ["job.yaml", "plan/g0-000001.jsonl", "plan/g0-000001.ids", "rejects/g0-000001.jsonl"])
+def test_a_planner_of_an_earlier_plan_that_lives_on_neither_breaks_nor_changes_the_new_one(
+    desk: Desk, late: str
+) -> None:
+    run = desk.open(numbered(2) + "{}\n" + numbered(1, start=3), job=batches_of(3))
+    home = f"runs/{run.run_id}"
+
+    def replaced_meanwhile(key: str) -> None:
+        if key == f"{home}/{late}":
+            desk.outputs.before_write = lambda _key: None
+            desk.ledger.hold(run.run_id, Hold(HoldCode.BY_HAND, "wrong prompt", START))
+            desk.ledger.replan(desk.ledger.run(run.run_id), run.job, START)
+            desk.ledger.release(desk.ledger.run(run.run_id), approve=None)
+            desk.inputs.files["jobs/triage.yaml"] = batches_of(2).replace("Ticket", "Mended").encode()
+            assert desk.plan(run)
+
+    desk.outputs.before_write = replaced_meanwhile
+    with pytest.raises(Conflict):
+        desk.plan(run)
+
+    assert f"{home}/{late}" in desk.outputs.files  # it came late, and is of the old plan
+    assert desk.ledger.run(run.run_id).planned
+    assert [(c.plan, c.rows) for c in desk.chunks(run)] == [(2, 2), (2, 1)]
+    prompts = [line["params"]["messages"][0]["content"] for line in desk.lines(run, "plan-2/g0-000001.jsonl")]
+    assert prompts == ["Mended: text 1", "Mended: text 2"]
+    assert b"Mended" in desk.outputs.files[f"{home}/job-2.yaml"]
+    assert [line["line"] for line in desk.lines(run, "rejects-2/g0-000001.jsonl")] == [3]
+
+
 def put_aside(world: World, chunk: str, *rows: int) -> None:
     """Let collecting put rows of a chunk aside for the next generation, in two parts."""
     for offset, number in enumerate(rows):
@@ -424,13 +453,14 @@ def put_aside(world: World, chunk: str, *rows: int) -> None:
         world.outputs.files[f"runs/{world.run.run_id}/retry/{chunk}-{offset:012d}.jsonl"] = jsonl(line).encode()
 
 
-def test_retries_are_the_same_requests_under_new_names(desk: Desk) -> None:
-    run = desk.open(numbered(7), job=batches_of(3))
+@pytest.mark.parametrize(("number", "folder"), [(1, "plan"), (2, "plan-2")])
+def test_retries_are_the_same_requests_under_new_names(desk: Desk, number: int, folder: str) -> None:
+    run = replace(desk.open(numbered(7), job=batches_of(3)), plan=number)
     world = World(run, desk.inputs)
     assert world.planner.plan(run, LATER)
     put_aside(world, "g0-000001", 1, 3)
     put_aside(world, "g0-000003", 1)
-    home = f"runs/{run.run_id}/plan"
+    home = f"runs/{run.run_id}/{folder}"
     old = {name: world.outputs.files[f"{home}/{name}.jsonl"].splitlines() for name in ("g0-000001", "g0-000003")}
 
     world.planner.plan_retries(run, LATER)
@@ -439,7 +469,7 @@ def test_retries_are_the_same_requests_under_new_names(desk: Desk) -> None:
     sent_before = [old["g0-000001"][0], old["g0-000001"][2], old["g0-000003"][0]]
     assert [line.split(b',"params":')[1] for line in new] == [line.split(b',"params":')[1] for line in sent_before]
     ids = [json.loads(line) for line in world.outputs.files[f"{home}/g1-000001.ids"].splitlines()]
-    names = [custom_id(run.run_id, chunk_id(1, 1), number) for number in (1, 2, 3)]
+    names = [custom_id(run.run_id, chunk_id(1, 1), row) for row in (1, 2, 3)]
     assert [(row["custom_id"], row["id"], row["line"]) for row in ids] == list(
         zip(names, ["1", "3", "7"], [1, 3, 7], strict=True)
     )

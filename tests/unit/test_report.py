@@ -163,6 +163,7 @@ class TestDone:
                 "$0.0030 saved, 38\N{NO-BREAK SPACE}%"
             ),
             "job": {"name": "triage", "key": "jobs/triage.yaml", "version_id": "v1"},
+            "job_file": f"{home}/job.yaml",
             "trigger": "upload",
             "state": "done",
             "hold": None,
@@ -278,6 +279,18 @@ class TestDone:
         night.begin(chunks=0, leftover=REJECTS)
         written = report(night)
         assert (written["state"], written["rows"], written["first_sent"]) == ("done", 3, None)
+
+    def test_a_run_that_was_planned_anew_has_the_files_of_that_plan(self, night: Night) -> None:
+        night.begin(chunks=0, leftover=REJECTS, plan=2)
+        home = f"runs/{made.RUN}"
+        for folder, code in (("rejects", "OF_THE_OLD_PLAN"), ("rejects-2", "BAD_JSON")):
+            night.outputs.files[f"{home}/{folder}/last.jsonl"] = b'{"code":"%s"}\n' % code.encode()
+        written = report(night)
+        assert (written["reject_codes"], written["files"]["rejects"], written["job_file"]) == (
+            {"BAD_JSON": 1},
+            [f"s3://outputs/{home}/rejects-2/last.jsonl"],
+            f"s3://outputs/{home}/job-2.yaml",
+        )
 
     def test_a_second_generation_is_counted_and_its_rows_once(self, night: Night) -> None:
         night.rows = 1

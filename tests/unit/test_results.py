@@ -48,6 +48,11 @@ class TestCollecting:
         ] * 2
         assert (len(night.lines("output")), len(night.tickets.items)) == (6, 6)
 
+    def test_a_run_that_was_planned_anew_is_collected_by_the_files_of_that_plan(self, night: Night) -> None:
+        night.begin(plan=2)
+        night.answer(1, *answered(FIRST))
+        assert night.collect() == {"collected": 1, "rows": 3}
+
     def test_a_collected_chunk_says_when_its_last_row_was_applied(self, night: Night) -> None:
         night.begin()
         night.answer(1, *answered(FIRST))

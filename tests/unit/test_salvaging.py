@@ -204,7 +204,7 @@ def test_a_batch_of_an_earlier_plan_is_not_used(desk: Desk) -> None:
     newer = JobRef("triage", "jobs/triage.yaml", "v2")
     desk.ledger.replan(desk.ledger.run(RUN), newer, desk.clock() - timedelta(minutes=64))  # clocks differ, by up to 5
     desk.ledger.release(desk.ledger.run(RUN), approve=None)
-    desk.ledger.plan_chunk(chunk(job_version="v2"))
+    desk.ledger.plan_chunk(chunk(plan=2))
 
     (found,) = desk.look()
 
@@ -219,7 +219,7 @@ def test_a_batch_of_the_plan_that_followed_is_used(desk: Desk) -> None:
     newer = JobRef("triage", "jobs/triage.yaml", "v2")
     desk.ledger.replan(desk.ledger.run(RUN), newer, desk.clock() - timedelta(minutes=66))
     desk.ledger.release(desk.ledger.run(RUN), approve=None)
-    desk.ledger.plan_chunk(chunk(job_version="v2"))
+    desk.ledger.plan_chunk(chunk(plan=2))
 
     assert desk.fates() == [Fate.SALVAGED]
 

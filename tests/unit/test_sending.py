@@ -34,6 +34,7 @@ from nightshift.model import (
     HoldCode,
     Intent,
     IntentNote,
+    RunId,
     Worker,
     chunk_id,
     custom_id,
@@ -99,6 +100,17 @@ def test_every_planned_chunk_becomes_one_batch(desk: Desk) -> None:
     assert [c.batch_id for c in desk.ledger.chunks(RUN)] == ["msgbatch_01", "msgbatch_02"]
     assert desk.ledger.intent() is None
     assert desk.send() == 0
+
+
+def test_a_chunk_of_a_run_that_was_planned_anew_is_sent_from_the_files_of_that_plan(desk: Desk) -> None:
+    plans: Any = desk.sender.outputs
+    desk.ledger.create_run(run(other := RunId("triage-20261122-zzzzzzzz"), inputs=(), plan=2))
+    again = replace(chunk(size=len(PLAN), sha256=hashlib.sha256(PLAN).hexdigest(), plan=2), run_id=other)
+    desk.ledger.plan_chunk(again)
+
+    desk.sender.send(other, owner="me", deadline=desk.clock() + timedelta(minutes=15))
+
+    assert plans.opened == [f"runs/{other}/plan-2/g0-000001.jsonl"] * 2  # looked at, and sent
 
 
 def test_a_body_is_the_plan_joined_with_commas_and_can_be_read_again() -> None:

@@ -192,7 +192,7 @@ class Applier:
 
 def _planned(outputs: Outputs, chunk: Chunk) -> dict[str, bytes]:
     """Return custom_id → PlannedRow line: undecoded, a hundred thousand of them take 35 MB."""
-    with outputs.open(run_files.ids(chunk.run_id, chunk.id)) as lines:
+    with outputs.open(run_files.ids(chunk.run_id, chunk.id, chunk.plan)) as lines:
         return {name: line for line in lines if (name := custom_id_of(line)) is not None}
 
 

@@ -59,7 +59,7 @@ def archive_results(
 
 def planned_ids(outputs: Outputs, chunk: Chunk) -> set[str]:
     """Return the custom_ids of a chunk's plan."""
-    with outputs.open(run_files.ids(chunk.run_id, chunk.id)) as lines:
+    with outputs.open(run_files.ids(chunk.run_id, chunk.id, chunk.plan)) as lines:
         return {name for line in lines if (name := custom_id_of(line)) is not None}
 
 

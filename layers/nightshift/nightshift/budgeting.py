@@ -73,7 +73,7 @@ class Budgeter:
             return  # somebody else has judged it, or collected a chunk meanwhile: the next look sees
 
     def _job(self, run: Run) -> Job:
-        with self.outputs.open(run_files.job(run.run_id)) as stream:
+        with self.outputs.open(run_files.job(run.run_id, run.plan)) as stream:
             return parse_job(stream.read(), name=run.job.name, key=run.job.key)
 
     def _cap(self, run: Run) -> int | None:

@@ -58,7 +58,7 @@ class Control:
         Raises:
             RunNotFound: no such run.
             BadJob: the job file still cannot be used.
-            Conflict: the run is done.
+            Conflict: the run is done, or somebody else has held, canceled or resumed it meanwhile.
         """
         run = self.ledger.run(run_id)
         if run.state is RunState.DONE:
@@ -85,9 +85,9 @@ class Control:
         if ref == run.job:
             return
         self.ledger.settle_nothing_more(run)  # it is reserved anew, for the new plan
-        for part in ("plan/", "rejects/"):
-            self.outputs.clear(f"{run_files.home(run.run_id)}{part}")
         self.ledger.replan(self.ledger.run(run.run_id), ref, self.clock())
+        for old in (run_files.plans(run.run_id, run.plan), run_files.rejects(run.run_id, run.plan)):
+            self.outputs.clear(old)  # of no use; whoever still works on it may leave some more
 
 
 def _canceled(standing: Hold | None, reason: str, now: datetime) -> Hold:

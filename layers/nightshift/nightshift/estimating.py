@@ -269,7 +269,7 @@ def sampled_lines(outputs: Outputs, chunks: Sequence[Chunk]) -> Iterator[bytes]:
     """Yield the lines of a plan that are the sample: all of a small one, else those at equal distances."""
     if sum(chunk.rows for chunk in chunks) <= SAMPLE:
         for chunk in chunks:
-            with outputs.open(run_files.plan(chunk.run_id, chunk.id)) as plan:
+            with outputs.open(run_files.plan(chunk.run_id, chunk.id, chunk.plan)) as plan:
                 yield from plan
         return
     total = sum(chunk.size for chunk in chunks)
@@ -278,7 +278,7 @@ def sampled_lines(outputs: Outputs, chunks: Sequence[Chunk]) -> Iterator[bytes]:
     for chunk in chunks:
         for place in places:
             if start <= place < start + chunk.size:
-                yield line_at(outputs, run_files.plan(chunk.run_id, chunk.id), place - start)
+                yield line_at(outputs, run_files.plan(chunk.run_id, chunk.id, chunk.plan), place - start)
         start += chunk.size
 
 

@@ -277,8 +277,8 @@ class Chunk:
     """Bytes of the plan object."""
     sha256: str
     """Hex digest of the plan object: a resend is byte-identical."""
-    job_version: str = ""
-    """Version of the job file that the chunk was planned with: no other may go into the same plan."""
+    plan: int = 1
+    """Number of the plan that it is of: no other planner's chunk may go into the same plan."""
     planned: Tally = field(default_factory=Tally)
     """Rejected, duplicate and skipped rows that were met while this chunk was filled."""
     cursor: tuple[int, int] = (0, 0)
@@ -437,6 +437,9 @@ class Run:
     """Number of the state machine execution that owns the loop, from 1."""
     working_until: datetime | None = None
     """A submit outside the machine is at work until then; the loop waits. No promise depends on it."""
+    plan: int = 1
+    """Number of the plan: each that was forgotten counts it up, so that whoever still works on that one writes nothing
+    into this one."""
     planned: bool = False
     rows: int = 0
     """Records read from all inputs; known once `planned`. The sum of all classes must equal it."""

@@ -13,7 +13,7 @@ import msgspec
 from nightshift import run_files
 from nightshift.errors import Conflict
 from nightshift.job import Batch
-from nightshift.model import Chunk, ChunkId, ChunkState, PlannedRow, Reject, Row, RowClass, Run, RunId, Tally, custom_id
+from nightshift.model import Chunk, ChunkId, ChunkState, PlannedRow, Reject, Row, RowClass, Run, Tally, custom_id
 from nightshift.ports import Outputs, Upload
 from nightshift.requests import request_line
 
@@ -27,9 +27,9 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 _decode_row = msgspec.json.Decoder(PlannedRow).decode
 
 
-def planned_rows(outputs: Outputs, run_id: RunId, chunk: ChunkId) -> Iterator[PlannedRow]:
+def planned_rows(outputs: Outputs, chunk: Chunk) -> Iterator[PlannedRow]:
     """Yield the rows of a chunk, in the order of its requests."""
-    with outputs.open(run_files.ids(run_id, chunk)) as stream:
+    with outputs.open(run_files.ids(chunk.run_id, chunk.id, chunk.plan)) as stream:
         for line in stream:
             yield _decode_row(line)
 
@@ -80,8 +80,8 @@ class Draft:
         self._chunk = chunk
         self._batch = batch
         self._stack = ExitStack()
-        self._plan = self._once(run_files.plan(run.run_id, chunk))
-        self._ids = self._once(run_files.ids(run.run_id, chunk))
+        self._plan = self._once(run_files.plan(run.run_id, chunk, run.plan))
+        self._ids = self._once(run_files.ids(run.run_id, chunk, run.plan))
         self._rejects = self._stack.enter_context(SpooledTemporaryFile(_SPOOL))  # noqa: SIM115 - the stack closes it
 
     def __enter__(self) -> Self:
@@ -144,7 +144,7 @@ class Draft:
             rows=self.rows,
             size=self._plan.size,
             sha256=sha256,
-            job_version=self._run.job.version_id,
+            plan=self._run.plan,
             planned=self.tally,
             cursor=cursor,
         )
@@ -153,7 +153,7 @@ class Draft:
         """Make the part of the rejects exist, where there are any."""
         if not self.counts:
             return
-        part = self._once(f"{run_files.rejects(self._run.run_id)}{name}.jsonl")
+        part = self._once(f"{run_files.rejects(self._run.run_id, self._run.plan)}{name}.jsonl")
         self._rejects.seek(0)
         while block := self._rejects.read(_BLOCK):
             part.write(block)

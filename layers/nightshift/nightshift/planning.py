@@ -134,14 +134,14 @@ class Planner:
         # A job that was accepted when its first chunk was planned stays accepted.
         today = None if chunks else self.clock().date()
         job = parse_job(text, name=run.job.name, key=run.job.key, today=today)
-        self.outputs.put(run_files.job(run.run_id), text)
+        self.outputs.put(run_files.job(run.run_id, run.plan), text)
         counts: dict[int, int | BadInput] = {}
         if run.caching is None:
             run = self._pin(run, job, counts)
         work = _Work.start(run, job)
         work.counts = counts
         for chunk in chunks:
-            for row in planned_rows(self.outputs, run.run_id, chunk.id):
+            for row in planned_rows(self.outputs, chunk):
                 work.planned(row)
             work.rejects.update(chunk.planned.rows)
             work.cursor = chunk.cursor
@@ -261,8 +261,8 @@ class Planner:
             work.hold(
                 HoldCode.TOO_MANY_REJECTS,
                 f"{rejected:,} of {work.records:,} rows are rejected, and limits.max_reject_ratio of {run.job.key} is "
-                f"{limit}: see {run_files.rejects(run.run_id)}, and send a better file, or the other rows with "
-                f"`nightshift resume {run.run_id} --approve`",
+                f"{limit}: see {run_files.rejects(run.run_id, run.plan)}, and send a better file, or the other rows "
+                f"with `nightshift resume {run.run_id} --approve`",
             )
         digest = work.digest.hex()
         owner = self.ledger.claim_digest(run.job.name, digest, run.run_id) if work.digest.rows else run.run_id

@@ -163,8 +163,10 @@ class Ledger(Protocol):
     def replan(self, run: Run, job: JobRef, at: datetime) -> None:
         """Forget the plan of a held run that has sent nothing, note when, and pin another version of its job.
 
+        Each transaction deletes chunks only as long as they are PLANNED, and the run has this hold and this plan.
+
         Raises:
-            Conflict: something was sent, money is still reserved, or the run is not held.
+            Conflict: something was sent, money is still reserved, or the run is not held any more, or anew.
         """
         ...
 
@@ -202,7 +204,7 @@ class Ledger(Protocol):
         """Put a PLANNED chunk if absent; False where it stands already.
 
         Raises:
-            Conflict: the run is planned already, for this generation; or is held; or has another version of its job.
+            Conflict: the run is planned already, for this generation; or is held; or has another plan by now.
         """
         ...
 
@@ -214,7 +216,7 @@ class Ledger(Protocol):
         """Store what every request of the plan depends on, if nobody has; return the run as it then is.
 
         Raises:
-            Conflict: the run is held, or has another version of its job.
+            Conflict: the run is held, or has another plan by now.
         """
         ...
 

@@ -62,7 +62,7 @@ class Proposal:
 
 def propose(outputs: Outputs, run: Run, chunks: Sequence[Chunk], wish: Wish) -> Proposal:
     """Draw a run's sample, and say what asking it would cost."""
-    with outputs.open(run_files.job(run.run_id)) as stream:
+    with outputs.open(run_files.job(run.run_id, run.plan)) as stream:
         job = parse_job(stream.read(), name=run.job.name, key=run.job.key)
     usual = job.verify or Verify()
     limit = amount_of(usual.max_usd if wish.max_usd is None else wish.max_usd)

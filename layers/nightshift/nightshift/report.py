@@ -85,6 +85,7 @@ class Reporter:
             run_id=run.run_id,
             headline=headline(run, total, state),
             job=run.job,
+            job_file=self.outputs.uri(run_files.job(run.run_id, run.plan)),
             trigger=run.trigger,
             state=state,
             hold=run.hold,
@@ -98,7 +99,7 @@ class Reporter:
             counts={row_class: total.rows.get(row_class, 0) for row_class in RowClass},
             waiting=max(0, run.rows - sum(total.rows.values())),
             accounted=accounted,
-            reject_codes=self._reject_codes(run.run_id),
+            reject_codes=self._reject_codes(run),
             reasons=total.reasons,
             answers=total.labels,
             usage=total.usage,
@@ -113,20 +114,22 @@ class Reporter:
             strange=sum(_strange(chunk) for chunk in chunks),
             generations=1 + max((chunk.generation for chunk in sent), default=0),
             batches=[_batch(chunk, priced=run.prices is not None) for chunk in sent],
-            files=self._files(run.run_id),
+            files=self._files(run),
             verification=self._verification(run.run_id),
         )
 
-    def _reject_codes(self, run_id: RunId) -> Mapping[str, int]:
+    def _reject_codes(self, run: Run) -> Mapping[str, int]:
         codes: Counter[str] = Counter()
-        for key in self.outputs.keys(run_files.rejects(run_id)):
+        for key in self.outputs.keys(run_files.rejects(run.run_id, run.plan)):
             with self.outputs.open(key) as lines:
                 codes.update(_REJECT.decode(line).code for line in lines)
         return dict(codes)
 
-    def _files(self, run_id: RunId) -> Mapping[Folder, Sequence[str]]:
-        home = run_files.home(run_id)
-        return {folder: [self.outputs.uri(key) for key in self.outputs.keys(f"{home}{folder}/")] for folder in FOLDERS}
+    def _files(self, run: Run) -> Mapping[Folder, Sequence[str]]:
+        home = run_files.home(run.run_id)
+        prefixes = {folder: f"{home}{folder}/" for folder in FOLDERS}
+        prefixes["rejects"] = run_files.rejects(run.run_id, run.plan)
+        return {folder: [self.outputs.uri(key) for key in self.outputs.keys(p)] for folder, p in prefixes.items()}
 
     def _verification(self, run_id: RunId) -> Verification | None:
         key = run_files.verification(run_id)

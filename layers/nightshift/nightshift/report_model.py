@@ -78,6 +78,8 @@ class Report(Part, frozen=True):
     headline: str
     """The run in one sentence."""
     job: JobRef
+    job_file: str
+    """The job as it was when the run was planned."""
     trigger: str
     state: Literal["open", "held", "done"]
     """`open`: more is to come."""

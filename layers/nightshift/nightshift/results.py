@@ -82,7 +82,9 @@ class Collector:
 
     def _applier(self, run_id: RunId) -> Applier:
         run = self.ledger.run(run_id)
-        key = run_files.job(run_id)  # the job as it was planned: a change of the file since is not for this run
+        key = run_files.job(
+            run_id, run.plan
+        )  # the job as it was planned: a change of the file since is not for this run
         with self.outputs.open(key) as stream:
             job = parse_job(stream.read(), name=run.job.name, key=key)
         return Applier(self.ledger, self.outputs, self.tickets, self.clock, run, job)

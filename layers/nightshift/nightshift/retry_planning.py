@@ -38,7 +38,7 @@ def plan_retries(run: Run, ledger: Ledger, outputs: Outputs, clock: Clock, until
     Returns:
         True when the generation has begun; False where time ran out.
     """
-    with outputs.open(run_files.job(run.run_id)) as stream:
+    with outputs.open(run_files.job(run.run_id, run.plan)) as stream:
         job = parse_job(stream.read(), name=run.job.name, key=run.job.key)
     planned = [c for c in ledger.chunks(run.run_id) if c.generation == run.generation + 1]
     number = len(planned) + 1
@@ -63,8 +63,8 @@ def _failed(run: Run, ledger: Ledger, outputs: Outputs, after: int) -> Generator
         if len(wanted) <= after:
             after -= len(wanted)
             continue
-        with outputs.open(run_files.plan(run.run_id, chunk.id)) as plan:
-            rows = zip(planned_rows(outputs, run.run_id, chunk.id), plan, strict=True)
+        with outputs.open(run_files.plan(run.run_id, chunk.id, chunk.plan)) as plan:
+            rows = zip(planned_rows(outputs, chunk), plan, strict=True)
             again = ((row, line) for row, line in rows if row.custom_id in wanted)
             for row, line in islice(again, after, None):
                 yield row, params_of(line)

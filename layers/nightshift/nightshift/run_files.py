@@ -20,24 +20,34 @@ def home(run_id: RunId) -> str:
     return f"runs/{run_id}/"
 
 
-def job(run_id: RunId) -> str:
-    """Return the key of the job as it was when the run was planned."""
-    return f"{home(run_id)}job.yaml"
+def job(run_id: RunId, number: int = 1) -> str:
+    """Return the key of the job as it was for the run's `number`-th plan."""
+    return f"{_of_plan(run_id, 'job', number)}.yaml"
 
 
-def plan(run_id: RunId, chunk: ChunkId) -> str:
+def plans(run_id: RunId, number: int = 1) -> str:
+    """Return the prefix of the files of the run's `number`-th plan."""
+    return f"{_of_plan(run_id, 'plan', number)}/"
+
+
+def plan(run_id: RunId, chunk: ChunkId, number: int = 1) -> str:
     """Return the key of a chunk's requests, one line each."""
-    return f"{home(run_id)}plan/{chunk}.jsonl"
+    return f"{plans(run_id, number)}{chunk}.jsonl"
 
 
-def ids(run_id: RunId, chunk: ChunkId) -> str:
+def ids(run_id: RunId, chunk: ChunkId, number: int = 1) -> str:
     """Return the key of a chunk's PlannedRow lines."""
-    return f"{home(run_id)}plan/{chunk}.ids"
+    return f"{plans(run_id, number)}{chunk}.ids"
 
 
-def rejects(run_id: RunId) -> str:
+def rejects(run_id: RunId, number: int = 1) -> str:
     """Return the prefix of the rows that are never sent."""
-    return f"{home(run_id)}rejects/"
+    return f"{_of_plan(run_id, 'rejects', number)}/"
+
+
+def _of_plan(run_id: RunId, name: str, number: int) -> str:
+    """Name what is of one plan: a planner of an earlier one may still write, and must not write here."""
+    return f"{home(run_id)}{name}" if number == 1 else f"{home(run_id)}{name}-{number}"
 
 
 def raw(run_id: RunId, chunk: ChunkId, batch_id: BatchId) -> str:

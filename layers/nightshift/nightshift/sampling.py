@@ -100,8 +100,8 @@ def _results(outputs: Outputs, run: Run, job: Job, chunk: Chunk) -> Iterator[Out
 def _sampled(outputs: Outputs, prices: PriceSheet, chunk: Chunk, found: Sequence[Outcome]) -> Iterator[Sampled]:
     """Put results of a chunk beside what was asked for them."""
     names = {outcome.custom_id for outcome in found}
-    plan = _lines(outputs, run_files.plan(chunk.run_id, chunk.id), names)
-    rows = _lines(outputs, run_files.ids(chunk.run_id, chunk.id), names)
+    plan = _lines(outputs, run_files.plan(chunk.run_id, chunk.id, chunk.plan), names)
+    rows = _lines(outputs, run_files.ids(chunk.run_id, chunk.id, chunk.plan), names)
     for outcome in found:
         params, bill = params_of(plan[outcome.custom_id]), Bill.of(outcome.usage, prices)
         row_id = _NAMED.decode(rows[outcome.custom_id]).id

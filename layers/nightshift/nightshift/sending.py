@@ -147,11 +147,11 @@ class Sender:
     def _check_plan(self, chunk: Chunk) -> None:
         """Read the plan once before its intent: what cannot be read, or is not what was planned, is never half sent."""
         digest = hashlib.sha256()
-        with self.outputs.open(run_files.plan(chunk.run_id, chunk.id)) as plan:
+        with self.outputs.open(run_files.plan(chunk.run_id, chunk.id, chunk.plan)) as plan:
             while block := plan.read(BLOCK):
                 digest.update(block)
         if digest.hexdigest() != chunk.sha256:
-            message = f"{run_files.plan(chunk.run_id, chunk.id)} is not what was planned; it is not sent."
+            message = f"{run_files.plan(chunk.run_id, chunk.id, chunk.plan)} is not what was planned; it is not sent."
             raise Conflict(message)
 
     def _send(self, chunk: Chunk, owner: str, deadline: datetime) -> bool:
@@ -164,7 +164,7 @@ class Sender:
             self.ledger.start_send(chunk, intent)
         except Conflict:
             return False  # somebody else is sending, or the run was held: the next look decides
-        plan = run_files.plan(chunk.run_id, chunk.id)
+        plan = run_files.plan(chunk.run_id, chunk.id, chunk.plan)
         body = PlanBody(self.outputs, plan, chunk.size, chunk.rows, self.clock, deadline)
         now = self.clock()
         if now + LEAST_TIME > deadline:  # checked again here: this invocation may have been frozen meanwhile

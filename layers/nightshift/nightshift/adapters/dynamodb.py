@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from itertools import batched
 from typing import TYPE_CHECKING, Any, cast
 
 from nightshift.adapters.items import Change, Item, Items, Key, decode, encode, from_wire, timestamp, to_wire
@@ -40,6 +41,9 @@ INTENT: Key = {"pk": "CREATE", "sk": "INTENT"}
 """The one create that may be under way in this stack."""
 
 ABSENT = "attribute_not_exists(#pk)"
+
+DELETES = 99
+"""Chunks that are forgotten in one transaction: DynamoDB takes 100 changes, and one is the run's."""
 
 
 def run_key(run_id: RunId) -> Key:
@@ -175,12 +179,15 @@ class DynamoLedger:
         if run.hold is None or run.reserved is not None or any(c.state is not ChunkState.PLANNED for c in chunks):
             message = f"Run {run.run_id} is not held, or has money, or has sent something; its plan stands."
             raise Conflict(message)
-        for chunk in chunks:  # first: killed between, the run still has its old job, and is planned again
-            self._client.delete_item(TableName=self._table, Key=to_wire(chunk_key(run.run_id, chunk.id)))
+        held = "#hold.#at = :held AND #plan = :plan"
+        values = {"held": timestamp(run.hold.at), "plan": run.plan}
+        unplanned = Change(run_key(run.run_id), {"planned": False}, when=held, values=values)
+        # The last first: killed between, what is left is the beginning of the old plan, and can be gone on with.
+        for some in batched(reversed(chunks), DELETES, strict=False):
+            self._items.apply_all([unplanned, *(_forget(chunk) for chunk in some)])
         sets: dict[str, Any] = {"job": job, "planned": False, "rows": 0, "leftover": Tally(), "plan_digest": ""}
-        sets |= {"caching": None, "prices": None, "estimate": None, "pilot": 0}
-        held = "attribute_exists(#hold) AND attribute_not_exists(#reserved)"
-        self._change_run(run.run_id, held, None, replanned_at=at, **sets)
+        sets |= {"caching": None, "prices": None, "estimate": None, "pilot": 0, "plan": run.plan + 1}
+        self._change_run(run.run_id, held, values, replanned_at=at, **sets)
 
     def next_execution(self, run_id: RunId, number: int) -> bool:
         """See `ports.Ledger`."""
@@ -251,7 +258,7 @@ class DynamoLedger:
                     Change(
                         run_key(chunk.run_id),
                         when=f"{unplanned} AND {_SAME_PLAN}",
-                        values={**values, "version": chunk.job_version},
+                        values={**values, "plan": chunk.plan},
                         kind="ConditionCheck",
                     ),
                     Change(key, encode(chunk), when=ABSENT, kind="Put"),
@@ -278,14 +285,14 @@ class DynamoLedger:
             self._change_run(
                 run.run_id,
                 f"attribute_not_exists(#caching) AND {_SAME_PLAN}",
-                {"version": run.job.version_id},
+                {"plan": run.plan},
                 prices=prices,
                 caching=caching,
                 pilot=pilot,
             )
         except Conflict:
             found = self.run(run.run_id)
-            if found.caching is None or found.hold is not None or found.job != run.job:
+            if found.caching is None or found.hold is not None or found.plan != run.plan:
                 raise
             return found
         return self.run(run.run_id)
@@ -295,7 +302,7 @@ class DynamoLedger:
         self._change_run(
             run.run_id,
             f"#planned = :no AND {_SAME_PLAN}",
-            {"no": False, "version": run.job.version_id},
+            {"no": False, "plan": run.plan},
             planned=True,
             rows=run.rows,
             plan_digest=run.plan_digest,
@@ -623,8 +630,8 @@ class DynamoLedger:
 
 _SENDS = "attribute_not_exists(#hold) AND #state = :open"
 
-_SAME_PLAN = "attribute_not_exists(#hold) AND #job.#version_id = :version"
-"""A hold forbids planning, and after it another version of the job may be pinned: a planner that lived on must stop."""
+_SAME_PLAN = "attribute_not_exists(#hold) AND #plan = :plan"
+"""A hold forbids planning, and after it the plan may be another: a planner that lived on must stop."""
 
 _SAME_INTENT = "#run_id = :run AND #chunk = :chunk AND #attempt = :attempt AND #owner = :owner"
 
@@ -648,6 +655,12 @@ def _claim(run_id: RunId, chunk: ChunkId, batch: BatchView) -> Change:
     claim = {"run_id": run_id, "chunk": chunk}
     free = f"{ABSENT} OR #foreign = :yes"
     return Change(batch_key(batch.id), claim, when=free, values={"yes": True}, kind="Put")
+
+
+def _forget(chunk: Chunk) -> Change:
+    """Delete a chunk that was never sent."""
+    when, values = "#state = :planned", {"planned": ChunkState.PLANNED}
+    return Change(chunk_key(chunk.run_id, chunk.id), when=when, values=values, kind="Delete")
 
 
 def _encoded(sets: dict[str, Any]) -> dict[str, Any]:
