@@ -16,7 +16,7 @@ from nightshift.estimating import Estimator
 from nightshift.model import Budget, Estimate, HoldCode, JobRef, RowClass, Run, Tally
 from nightshift.money import amount_of
 from nightshift.planning import Planner
-from nightshift.prices import price_sheet
+from nightshift.prices import SOURCE, price_sheet
 from nightshift_cli.exits import Exit
 from nightshift_cli.rehearsal import RUN, Rehearsal, money_holds
 from tests.batches_api.server import start
@@ -182,10 +182,10 @@ def test_a_file_is_estimated_before_anything_is_uploaded_or_written(nightshift: 
             "rows      41: 40 would be sent, in 1 batches; not: 1 BAD_JSON",
             "expected  $0.00017, from $0.00012 to $0.00075; $0.00075 at most",
             "at once   $0.00035 by the synchronous API; $0.00017 saved (50 %)",
-            "tokens    2,200 of prompts, counted on 30 rows; 253 of answers, from labels",
+            "tokens    2,200 of prompts, counted on 40 rows; 253 of answers, from labels",
             f"cache     {UNPRIMED}",
             "pilot     none: a run has one above 1,000 rows",
-            "prices    of claude-haiku-5-5, by genai-prices 0.2.3, 2026-11-25",
+            f"prices    of claude-haiku-5-5, by {SOURCE}, 2026-11-25",
             "caps      $2.00 for a run (limits.max_usd)",
             "          $500.00 for the month; $0.00 of 2026-11 are spent or reserved",
             "held      no",
@@ -221,12 +221,12 @@ def test_programs_get_what_a_file_would_cost(nightshift: CliStack, file: Path) -
             "rows": 40,
             "input_tokens": 2200,
             "output_tokens": 253,
-            "sample": 30,
+            "sample": 40,
             "basis": "labels",
         },
         "cache": {"prefix_tokens": 0, "least": 512, "ttl": "", "why": UNPRIMED, "counted": True},
         "pilot": 0,
-        "prices": {"model": "claude-haiku-5-5", "source": "genai-prices 0.2.3", "on": "2026-11-25"},
+        "prices": {"model": "claude-haiku-5-5", "source": SOURCE, "on": "2026-11-25"},
         "max_usd": 25.0,
         "month": "2026-11",
         "month_committed_usd": 0.0,
@@ -272,7 +272,7 @@ def test_a_large_file_has_a_pilot_and_a_cache_and_a_month_without_a_cap_says_so(
     assert said.out[-6:-1] == [
         f"cache     cache breakpoint for 1h: {cached}",
         "pilot     20 rows, alone, before the rest is sent",
-        "prices    of claude-haiku-5-5, by genai-prices 0.2.3, 2026-11-25",
+        f"prices    of claude-haiku-5-5, by {SOURCE}, 2026-11-25",
         "caps      none for a run (limits.max_usd)",
         "          none for the month; $0.00 of 2026-11 are spent or reserved",
     ]
@@ -286,7 +286,7 @@ def test_a_job_file_of_this_machine_can_be_tried_before_it_is_put(
     said = nightshift("estimate", file, "--job", mine)
 
     assert said.out[0] == f"file      {file}, for job triage ({mine})"
-    assert "prices    of claude-opus-5-5, by genai-prices 0.2.3, 2026-11-25" in said.out
+    assert f"prices    of claude-opus-5-5, by {SOURCE}, 2026-11-25" in said.out
     assert nightshift.keys() == []
 
 

@@ -393,6 +393,8 @@ class Estimate:
     """`expected`, at the synchronous price."""
     basis: str = ""
     """What the answers' length is from: `labels`, `a guess` or `the pilot`."""
+    long_rows: int = 0
+    """Rows whose prompt is so long that they pay the long rates."""
 
 
 @dataclass(frozen=True, slots=True)
