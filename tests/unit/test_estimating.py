@@ -156,17 +156,23 @@ class TestWithoutTheApi:
         assert off / 2 < found.input_high / found.input_cost - 1 <= off
         assert found.input_cost - found.input_low == pytest.approx(found.input_high - found.input_cost, abs=1)
 
-    def test_counting_ends_when_its_time_is_up(self) -> None:
+    @pytest.mark.parametrize(("seconds", "until", "counts"), [(7, 60, 9), (60, 3600, 2), (0.7, 3600, SAMPLE)])
+    def test_counting_ends_when_its_time_is_up_and_after_two_minutes(
+        self, seconds: float, until: int, counts: int
+    ) -> None:
         plan = self.plan()
         count = plan.api.count
 
         def slowly(text: str) -> int:
-            plan.clock.move(minutes=7)
+            plan.clock.move(seconds=seconds)
             return count(text)
 
         plan.api.count = slowly
-        found = plan.estimate()
-        assert (found.sample, found.at, found.rows) == (9, START + timedelta(minutes=63), SAMPLE + 100)
+        estimator = Estimator(plan.api, plan.outputs, plan.clock)
+        found = estimator.estimate(plan.run, job(), plan.chunks, START + timedelta(seconds=until))
+        assert found is not None
+        assert (found.sample, found.at) == (counts, START + timedelta(seconds=seconds) * counts)
+        assert found.rows == SAMPLE + 100
 
     def test_every_kind_of_failure_of_the_api_is_one(self) -> None:
         plan = self.plan()

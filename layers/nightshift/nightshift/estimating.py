@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from statistics import fmean, stdev
 from typing import Any
 
@@ -24,6 +24,8 @@ from nightshift.requests import params_of, shared_params
 
 CLOSE = 0.015
 """Of the prompts' cost: with a spread of no more, no further request is counted. An error of 3 % is twice as much."""
+COUNTING = timedelta(minutes=2)
+"""Requests are counted for so long at most: a hundred usually take some fifteen seconds."""
 COUNTED = frozenset(
     {"cache_control", "messages", "model", "output_config", "system", "thinking", "tool_choice", "tools"}
 )
@@ -78,6 +80,7 @@ class Estimator:
         """Count requests until their cost is known well enough, as far as the API and the time allow."""
         counted: list[Counted] = []
         sample = Sample(sum(chunk.rows for chunk in chunks), sum(chunk.size for chunk in chunks), counted)
+        until = min(until, self.clock() + COUNTING)
         for line in sampled_lines(self.outputs, chunks):
             if self.clock() >= until or (counted and len(counted) % SAMPLE == 0 and _close(sample, billing)):
                 break

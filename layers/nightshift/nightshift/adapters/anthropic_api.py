@@ -46,7 +46,7 @@ PATH = "/v1/messages/batches"
 MESSAGES_PATH = "/v1/messages"
 COUNT_PATH = "/v1/messages/count_tokens"
 COUNT_SECONDS = 10.0
-"""For each count: an estimate is made of some thirty, and can do without."""
+"""For each count: an estimate is made of a hundred or more, and can do without."""
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
 """For small answers and between two blocks of results; a create's own timeout comes from its caller."""
