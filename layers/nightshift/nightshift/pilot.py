@@ -31,7 +31,7 @@ class Verdict:
     def bad(self, run: Run, job: Job) -> str:
         """Say why the rest of a run is not sent, or return an empty text."""
         bad, allowed = sum(self.reasons.values()), job.pilot.max_bad if job.pilot is not None else 1.0
-        if bad <= allowed * self.judged:
+        if not bad or bad / self.judged <= allowed:  # a product could miss the very ratio by its last bit
             return ""
         what = ", ".join(f"{count} x {reason}" for reason, count in Counter(self.reasons).most_common(5))
         return (
