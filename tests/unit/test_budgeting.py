@@ -327,7 +327,7 @@ class TestPilot:
         assert (found.hold.code, found.piloted) == (HoldCode.BAD_PILOT, False)
         assert found.hold.reason == (
             "2 of the 3 pilot rows got no usable answer, and pilot.max_bad of jobs/triage.yaml is 0.3: 2 x "
-            f"not_a_label. The rows are in runs/{RUN}/failed/; nothing else was sent. Mend the job, put "
+            f"not_a_label. The rows are in runs/{RUN}/failed/; nothing more is sent. Mend the job, put "
             f"it, and submit the input again; or send the rest with `nightshift resume {RUN} --approve`"
         )
         assert sendable(found, judged.ledger.chunks(RUN), START) == []

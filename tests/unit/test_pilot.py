@@ -136,7 +136,7 @@ def test_a_bad_pilot_is_told_with_its_five_most_frequent_reasons_where_its_rows_
     assert said == (
         "27 of the 40 pilot rows got no usable answer, and pilot.max_bad of jobs/triage.yaml is 0.25: 9 x not_json, "
         "8 x not_a_label, 4 x stopped: max_tokens, 3 x cyber, 2 x empty. The rows are in "
-        f"runs/{RUN}/failed/; nothing else was sent. Mend the job, put it, and submit the input again; or send the "
+        f"runs/{RUN}/failed/; nothing more is sent. Mend the job, put it, and submit the input again; or send the "
         f"rest with `nightshift resume {RUN} --approve`"
     )
 

@@ -36,8 +36,8 @@ class Verdict:
         what = ", ".join(f"{count} x {reason}" for reason, count in Counter(self.reasons).most_common(5))
         return (
             f"{bad} of the {self.judged} pilot rows got no usable answer, and pilot.max_bad of {run.job.key} is "
-            f"{allowed:g}: {what}. The rows are in {run_files.home(run.run_id)}{run_files.Part.FAILED}/; nothing else "
-            f"was sent. Mend the job, put it, and submit the input again; or send the rest with "
+            f"{allowed:g}: {what}. The rows are in {run_files.home(run.run_id)}{run_files.Part.FAILED}/; nothing more "
+            f"is sent. Mend the job, put it, and submit the input again; or send the rest with "
             f"`nightshift resume {run.run_id} --approve`"
         )
 
