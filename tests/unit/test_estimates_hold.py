@@ -203,7 +203,7 @@ class Played:
         return abs(float(self.before.input_cost / self.prompts - 1))
 
 
-def play(shape: str, counter: str, seed: int, *, hits: float = 1) -> Played:
+def play(shape: str, counter: str, seed: int, *, hits: float = 0.95) -> Played:
     """Estimate a run of rows drawn by a seed, before its pilot and after, and work out what it costs.
 
     Such a part of the rows behind the pilot find in the cache what it wrote.

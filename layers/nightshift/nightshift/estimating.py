@@ -32,8 +32,9 @@ COUNTED = frozenset(
 """Params that `count_tokens` takes (API reference)."""
 GUESSED = 4
 """Before the pilot, a text is taken to be this part of `max_tokens`."""
-WORST_HITS = 0.3
-"""The smallest part of cache reads that hit in a batch (documentation of batch processing: 30 % to 98 %)."""
+HITS, WORST_HITS = 0.95, 0.3
+"""The part of cache reads that is expected to hit where a pilot has filled the cache, and the smallest there is: best
+effort, 30 % to 98 % (documentation of batch processing). A read that misses is a write."""
 PILOT_SURE = 2.6
 """Standard errors on each side of the answers' length; more than Student's 2.1, because lengths are skewed and pilots
 small. See `measured`."""
@@ -185,8 +186,8 @@ class Billing:
 def estimated(run: Run, job: Job, billing: Billing, sample: Sample, at: datetime) -> Estimate:
     """Estimate a run from the requests that were counted."""
     rows = sample.rows
-    writing = (run.pilot or rows) / rows
-    costly = writing + (1 - writing) * (1 - WORST_HITS)
+    first = (run.pilot or rows) / rows
+    writing, costly = (first + (1 - first) * (1 - hits) for hits in (HITS, WORST_HITS))
 
     def cost(writing: float, *, batch: bool = True) -> float:
         return sample.total(lambda each: billing.prompt(each.tokens, writing, batch=batch))[0]
