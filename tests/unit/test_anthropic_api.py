@@ -12,6 +12,7 @@ import anthropic
 import httpx2
 import pytest
 
+from nightshift.adapters import anthropic_api
 from nightshift.adapters.anthropic_api import AnthropicBatches, translate
 from nightshift.errors import (
     Ambiguous,
@@ -332,6 +333,21 @@ def test_a_message_that_never_comes_is_waited_for_as_long_as_was_said(server: Se
 def read_results(made: AnthropicBatches, url: str) -> bytes:
     with made.results(batch(results_url=f"{url}/v1/messages/batches/msgbatch_01/results")) as blocks:
         return b"".join(blocks)
+
+
+@pytest.mark.parametrize("name", ["batch", "batches"])
+def test_a_question_about_batches_is_not_waited_for_as_long_as_results(
+    server: Server, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silence = threading.Event()
+    server.answers = [lambda request: silence.wait(2) or hang_up(request)]
+    monkeypatch.setattr(anthropic_api, "POLL_SECONDS", 0.3)
+
+    with pytest.raises(Ambiguous, match="ReadTimeout"):
+        READS[name][0](api(server.url), server.url)
+
+    silence.set()
+    assert len(server.seen) == 1
 
 
 PAGE = {"data": [WIRE], "has_more": False, "first_id": "msgbatch_01", "last_id": "msgbatch_01"}

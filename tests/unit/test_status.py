@@ -1,7 +1,8 @@
 """The loop's look: it polls, writes down, decides, and notices when nothing helps."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -118,6 +119,43 @@ def test_a_chunk_that_keeps_failing_holds_its_run_and_says_why(loop: Loop) -> No
     assert hold is not None
     assert hold.code is HoldCode.CHUNK_FAILS
     assert "the table refuses it" in hold.reason
+
+
+SLOW = "the API is too slow to tell of more batches now"
+
+
+def test_an_api_that_says_nothing_is_asked_no_longer_than_a_look_may_take(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop.send(3)
+
+    def silent(_batch_id: BatchId) -> BatchView:
+        loop.clock.move(seconds=15)
+        raise Ambiguous("silence")
+
+    monkeypatch.setattr(loop.api, "batch", silent)
+
+    look = loop.look()
+
+    assert (look.step.kind, look.trouble) == (StepKind.WAIT, f"silence; silence; {SLOW}")
+
+
+def test_what_a_slow_list_has_told_in_time_is_written_down(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop.send(5)
+    for batch_id in loop.api.stored:
+        loop.api.end(batch_id)
+    batches = loop.api.batches
+
+    def slowly(since: datetime) -> Iterator[BatchView]:
+        for batch in batches(since):
+            loop.clock.move(seconds=15)
+            yield batch
+
+    monkeypatch.setattr(loop.api, "batches", slowly)
+
+    look = loop.look()
+
+    assert (look.step.kind, look.ended, look.trouble) == (StepKind.COLLECT, 2, SLOW)
 
 
 CANCELED = Hold(HoldCode.CANCELED, "wrong prompt", START)

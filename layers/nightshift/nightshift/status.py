@@ -16,6 +16,8 @@ ASK_EACH = 3
 LOOK_BACK = timedelta(minutes=5)
 BACK_OFF_SECONDS, BACK_OFF_MAX_SECONDS = 30, 900
 """After a step that changed nothing: 30 s * 2^n, at most 15 min."""
+POLLING = timedelta(seconds=30)
+"""A look begins questions about batches for so long; what an API that says nothing leaves open is the next look's."""
 CANCELING = timedelta(seconds=30)
 """A look goes on asking for cancels so long, of the 120 s that its function has; the next look does the others."""
 ACTIVE = frozenset({StepKind.SUBMIT, StepKind.COLLECT, StepKind.REPORT})
@@ -145,14 +147,27 @@ class Watcher:
         return canceled
 
     def _ask(self, sent: Sequence[Chunk], troubles: list[str]) -> Iterator[BatchView]:
-        """Yield the batches of chunks; one that cannot be had is no reason not to ask for the others."""
+        """Yield the batches of chunks, as many as the API tells of in time."""
+        until = self.clock() + POLLING
         ids = [c.batch_id for c in sent if c.batch_id is not None]
         if len(ids) > ASK_EACH:
             since = min(c.sent_at for c in sent if c.sent_at is not None) - LOOK_BACK
-            yield from self.api.batches(since)
-            return
+            asked: Iterator[BatchView | None] = self.api.batches(since)
+        else:
+            asked = self._ask_each(ids, troubles)
+        for batch in asked:
+            if batch is not None:
+                yield batch
+            if self.clock() >= until:
+                troubles.append("the API is too slow to tell of more batches now")
+                return
+
+    def _ask_each(self, ids: Sequence[BatchId], troubles: list[str]) -> Iterator[BatchView | None]:
+        """Yield batches; one that cannot be had is no reason not to ask for the others."""
         for batch_id in ids:
             try:
-                yield self.api.batch(batch_id)
+                batch = self.api.batch(batch_id)
             except ApiError as error:
                 troubles.append(str(error))
+                batch = None
+            yield batch

@@ -50,6 +50,8 @@ COUNT_SECONDS = 10.0
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
 """For small answers and between two blocks of results; a create's own timeout comes from its caller."""
+POLL_SECONDS = 10.0
+"""For each question about batches: a look makes several, in the two minutes that its function has."""
 CANCEL_SECONDS = 10.0
 """For each of the cancels that one look makes: one that is slow shall not use up the time of the others."""
 BLOCK = 256 * 1024
@@ -123,7 +125,7 @@ class AnthropicBatches:
 
     def batch(self, batch_id: BatchId) -> BatchView:
         """See `ports.BatchApi`."""
-        return _view(self._call(lambda client: client.messages.batches.retrieve(batch_id)))
+        return _view(self._call(lambda client: client.messages.batches.retrieve(batch_id, timeout=POLL_SECONDS)))
 
     def batches(self, since: datetime) -> Iterator[BatchView]:
         """See `ports.BatchApi`."""
@@ -165,7 +167,8 @@ class AnthropicBatches:
         return _message(response.content)
 
     def _page(self, after: str | None) -> Any:
-        return self._call(lambda client: client.messages.batches.list(limit=PAGE, after_id=after or anthropic.omit))
+        start = after or anthropic.omit
+        return self._call(lambda client: client.messages.batches.list(limit=PAGE, after_id=start, timeout=POLL_SECONDS))
 
     @contextmanager
     def results(self, batch: BatchView) -> Iterator[Iterator[bytes]]:
