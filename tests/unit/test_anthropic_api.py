@@ -340,7 +340,12 @@ def test_a_question_about_batches_is_not_waited_for_as_long_as_results(
     server: Server, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     silence = threading.Event()
-    server.answers = [lambda request: silence.wait(2) or hang_up(request)]
+
+    def say_nothing(request: BaseHTTPRequestHandler) -> None:
+        silence.wait(2)
+        hang_up(request)
+
+    server.answers = [say_nothing]
     monkeypatch.setattr(anthropic_api, "POLL_SECONDS", 0.3)
 
     with pytest.raises(Ambiguous, match="ReadTimeout"):
