@@ -3,13 +3,17 @@
 import random
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 from genai_prices import Usage, calc_price
 from genai_prices.data_snapshot import get_snapshot
+from genai_prices.types import ModelPrice
 
+from nightshift import prices
 from nightshift.errors import NoPrice
 from nightshift.money import PICO, PriceSheet, Rates, Tokens, cost_of, usd
 from nightshift.prices import SOURCE, price_sheet
@@ -114,6 +118,17 @@ def test_whole_usages_cost_what_the_package_itself_makes_of_them(model: str) -> 
                 usage, model, provider_id="anthropic", genai_request_timestamp=NOON, price_context=context
             )
             assert usd(cost_of(Tokens(plain, output, short, long, read, tier=tier), sheet).total) == theirs.total_price
+
+
+def test_a_write_for_an_hour_whose_price_the_list_lacks_costs_twice_the_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(*_: object, price_context: Mapping[str, str] | None, **__: object) -> SimpleNamespace:
+        full = ModelPrice(input_mtok=Decimal(3), output_mtok=Decimal(15), cache_write_mtok=Decimal("3.75"))
+        half = ModelPrice(input_mtok=Decimal("1.5"), output_mtok=Decimal("7.5"), cache_write_mtok=Decimal("1.875"))
+        return SimpleNamespace(model_price=half if price_context else full)
+
+    monkeypatch.setattr(prices, "calc_price", without)
+    sheet = price_sheet("claude-new", TODAY)
+    assert (sheet.batch.cache_write_1h, sheet.standard.cache_write_1h) == (3 * 10**6, 6 * 10**6)
 
 
 @pytest.mark.parametrize("tier", ["standard", "priority", "", "Batch"])
