@@ -251,7 +251,7 @@ def test_prompts_are_estimated_to_3_percent_and_the_total_is_in_its_interval_in_
     assert {each.after.basis for each in runs} == {"the pilot"}
 
 
-@pytest.mark.parametrize("hits", [0.3, 0.6, 0.98])
+@pytest.mark.parametrize("hits", [0.3, 0.6, 0.98, 1])
 def test_the_total_is_in_its_interval_with_any_rate_of_cache_hits_that_is_documented(hits: float) -> None:
     runs = [play("a long rubric, objects", "pieces", seed, hits=hits) for seed in range(20)]
     assert sum(each.after.low <= each.total <= each.after.high for each in runs) >= 19

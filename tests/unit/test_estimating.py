@@ -220,7 +220,7 @@ class TestCaching:
         assert found.input_cost == pytest.approx(own + 6 * writes + 38 * reads, abs=44)  # a picodollar for each row
         assert found.input_synchronous == pytest.approx(2 * found.input_cost, abs=44)
         assert found.input_low == own + 44 * reads  # somebody has filled the cache before
-        hits = 40 * 3 // 10  # of the rest, as the documentation warns
+        hits = 12  # of 40, as the documentation warns
         assert found.input_high == pytest.approx(own + (44 - hits) * writes + hits * reads, abs=44)
 
     def test_without_a_pilot_all_write(self) -> None:
@@ -232,6 +232,10 @@ class TestCaching:
     def test_without_a_breakpoint_all_is_input(self) -> None:
         found = Planned(self.TEXTS, pilot=4, caching=Caching(self.SHARED, 512, "")).estimate()
         assert found.input_cost == found.input_low == found.input_high == priced(HAIKU, 0, input=44 * 610)
+
+    def test_a_prompt_that_counts_less_than_the_prefix_is_all_prefix(self) -> None:
+        plan = Planned(["short"] * 3, caching=Caching(self.SHARED, 512, "1h"))
+        assert plan.estimate().input_cost == priced(HAIKU, 0, cache_write_1h=3)
 
     def test_a_long_prompt_writes_its_prefix_at_the_long_rates(self) -> None:
         plan = Planned(["long"] * 3, caching=Caching(5_000, 512, "1h"))
@@ -286,6 +290,17 @@ class TestRevising:
             synchronous=2 * (prompts + 500 * answer),
             basis="the pilot",
         )
+
+    def test_the_fewer_rows_are_left_the_less_their_mean_is_known(self) -> None:
+        lengths = [10, 12, 14, 16, 18] * 2
+        _, found = self.revise(lengths, Planned(["one"] * 11))
+        length = measured(lengths, 1, 100)
+        assert length is not None
+        assert found.high == 11 * 50_000 + round(140 + length.high) * 250_000
+
+    def test_answers_longer_than_max_tokens_are_believed(self) -> None:
+        first, found = self.revise([150] * 10)
+        assert found.expected == found.high == found.bound == first.input_cost + 50 * 150 * 250_000
 
     def test_too_few_answers_leave_the_estimate_as_it_was(self) -> None:
         first, found = self.revise([10] * 4)

@@ -66,6 +66,12 @@ def test_however_many_lines_are_taken_they_lie_evenly_over_all_chunks(taken: int
     assert abs(sum(line in half for line in found) - taken * sum(map(len, half)) / size) < 2
 
 
+def test_a_place_between_two_chunks_is_the_second_s() -> None:
+    parts = [[line] for line in lines(150, longest=1)]
+    wanted = {line for (line,) in parts}
+    assert set(sampled_lines(*planned(*parts))) <= wanted
+
+
 def test_a_line_s_chance_is_its_size() -> None:
     huge, rest = b"h" * 30_000 + b"\n", lines(999, longest=50)
     outputs, chunks = planned([*rest[:500], huge, *rest[500:]])
