@@ -48,6 +48,8 @@ def reported(state: Run, *chunks: Chunk) -> Run:
         (run(working_until=START), [], None, StepKind.SUBMIT),
         (PLANNED, [chunk()], None, StepKind.SUBMIT),
         (PLANNED, [chunk(not_before=START + MINUTE)], None, StepKind.WAIT),
+        (PLANNED, [chunk(not_before=START + MINUTE), chunk(2)], None, StepKind.WAIT),
+        (PLANNED, [chunk(not_before=START), chunk(2)], None, StepKind.SUBMIT),
         (replace(PLANNED, reserved=None), [chunk()], None, StepKind.SUBMIT),
         (replace(PLANNED, reserved=None, hold=HELD), [chunk()], None, StepKind.REPORT),
         (replace(PLANNED, reserved=None), [chunk(1, generation=1), COLLECTED], None, StepKind.REPORT),

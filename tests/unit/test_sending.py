@@ -280,6 +280,15 @@ def test_of_several_candidates_the_one_that_is_left_is_taken_though_it_still_run
     assert (desk.first().batch_id, desk.first().adopted) == (ours, True)
 
 
+def test_a_full_queue_keeps_all_chunks_back_and_not_the_one_that_met_it(desk: Desk) -> None:
+    desk.api.fail = [NotAccepted("the queue is full", retry_after=90, status=429)]
+    assert desk.send() == 0
+    desk.clock.move(seconds=89)
+    assert (desk.send(), len(desk.api.bodies)) == (0, 0)
+    desk.clock.move(seconds=1)
+    assert desk.send() == 2
+
+
 def swapped(desk: Desk) -> tuple[BatchId, BatchId]:
     """Let the first chunk adopt somebody else's batch, and the second the first one's; return both batches."""
     for chunk_ in desk.ledger.chunks(RUN):

@@ -110,16 +110,13 @@ def stuck(chunk: Chunk, now: datetime) -> Hold | None:
 
 
 def sendable(run: Run, chunks: Sequence[Chunk], now: datetime) -> list[Chunk]:
-    """Return the chunks that may be sent now, in order: none without money reserved, the pilot alone."""
-    if run.reserved is None:
+    """Return the chunks that may be sent now, in order: none without money reserved, the pilot alone.
+
+    One that is kept back keeps all others back: what the API refused or did not answer was not about its rows.
+    """
+    due = [c for c in chunks if c.state is ChunkState.PLANNED and c.generation <= run.generation]
+    if run.reserved is None or any(c.not_before is not None and c.not_before > now for c in due):
         return []
-    due = [
-        c
-        for c in chunks
-        if c.state is ChunkState.PLANNED
-        and c.generation <= run.generation
-        and (c.not_before is None or c.not_before <= now)
-    ]
     if (pilot := standing_pilot(run, chunks)) is None or pilot_lapses_at(run, pilot, now) <= now:
         return due
     return [c for c in due if c.id == pilot.id]
