@@ -195,11 +195,13 @@ def test_a_batch_counts_on_the_day_it_ended_and_one_of_another_day_does_not(nigh
 def test_runs_of_some_weeks_before_are_looked_at_and_runs_of_days_after_are_not(
     nightshift: CliStack, vendor: Vendor
 ) -> None:
-    old, late = RunId("triage-20261020-aaaaaaaa"), RunId("triage-20261124-bbbbbbbb")
+    old, late, unsent = (RunId(f"triage-2026{day}-aaaaaaaa") for day in ("1020", "1124", "1122"))
     nightshift.ledger.create_run(run(old, prices=PRICES, created=START - timedelta(days=33)))
     nightshift.ledger.create_run(run(late, prices=None, created=START + timedelta(days=2), inputs=(input_ref("b"),)))
     billed(nightshift.ledger, run_id=old)
-    billed(nightshift.ledger, run_id=late)  # without the file of its job, which nobody asks for
+    nightshift.ledger.create_run(run(unsent, prices=None, inputs=(input_ref("c"),)))
+    billed(nightshift.ledger, run_id=late)  # without the file of its job, which nobody asks for; as of the next one
+    nightshift.ledger.plan_chunk(chunk(run_id=unsent))
     vendor.bill(DAY, MODEL, **SAME)
 
     assert nightshift("bill", *DAYS).status == Exit.DONE
@@ -271,16 +273,17 @@ def test_a_verification_is_held_against_the_synchronous_tier_by_the_files_of_its
     day = stored["LastModified"].date()
     vendor.bill(DAY, MODEL, **SAME)
     vendor.bill(day, MODEL, "standard", input=(300_000, "0.15"), output=(1, "0.0000025"))  # long: five times as much
-    clock_of_the_store = datetime.combine(max(day, NEXT), datetime.min.time(), UTC) + timedelta(hours=12)
+    later = datetime.combine(max(day, NEXT), datetime.min.time(), UTC) + timedelta(days=1)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clock, "now", lambda: clock_of_the_store)
+        patch.setattr(clock, "now", lambda: later)
         told = json.loads("\n".join(nightshift("bill", "--since", "2026-11-22", "--json").out))
+        after = json.loads("\n".join(nightshift("bill", "--since", later.date().isoformat(), "--json").out))
 
     standard = {item["kind"]: item for item in told["totals"] if item["tier"] == "standard"}
     assert standard["input"]["ledger"] == standard["input"]["vendor"] == {"tokens": 300_000, "usd": 0.15}
     assert standard["output"]["ledger"] == standard["output"]["vendor"] == {"tokens": 1, "usd": 2.5e-06}
-    assert told["differs"] is False
+    assert (told["differs"], after["totals"]) == (False, [])
 
 
 def test_searches_are_compared_where_the_ledger_has_any(nightshift: CliStack, vendor: Vendor) -> None:

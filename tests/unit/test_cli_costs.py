@@ -167,10 +167,18 @@ def test_another_month_can_be_named_and_one_without_runs_has_its_money_all_the_s
         Change(budget_key("2026-02"), adds={"spent": amount_of(2), "committed": amount_of(3)}, kind="Update")
     )
 
+    held = made("triage-20261030-hhhhhhhh", datetime(2026, 10, 30, tzinfo=UTC), planned=False, rows=0)
+    nightshift.ledger.create_run(held)  # it has no price, and no rows that lack one
+
     october = nightshift("costs", "--month", "2026-10")
 
-    assert words(october)[1:2] == [
-        "2026-10-31 23:59Z triage-20261031-aaaaaaaa claude-haiku-5-5 done 3 $9.0000 $9.0000 $0.0000 –"
+    assert words(october)[1:3] == [
+        "2026-10-31 23:59Z triage-20261031-aaaaaaaa claude-haiku-5-5 done 3 $9.0000 $9.0000 $0.0000 –",
+        "2026-10-30 00:00Z triage-20261030-hhhhhhhh – done 0 – – – –",
+    ]
+    assert words(october)[-2:] == [
+        "$9.00 for 3 rows in 2 runs; $0.00 saved (0 %)",
+        "$0.00 are spent in 2026-10, $0.00 spent or reserved; there is no cap (MonthlyCapUsd)",
     ]
     assert nightshift("costs", "--month", "2026-02") == Said(
         Exit.DONE,

@@ -110,6 +110,8 @@ def billing() -> Iterator[Vendor]:
         vendor.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
-        yield vendor
-        server.shutdown()
-        thread.join()
+        try:
+            yield vendor
+        finally:
+            server.shutdown()
+            thread.join()
