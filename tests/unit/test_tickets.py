@@ -3,7 +3,7 @@
 import threading
 import uuid
 from collections.abc import Iterator
-from dataclasses import replace
+from copy import replace
 from decimal import Decimal
 from typing import Any
 

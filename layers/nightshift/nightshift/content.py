@@ -2,9 +2,10 @@
 
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain
 from typing import BinaryIO
+
+import msgspec
 
 from nightshift.errors import BadInput
 from nightshift.input_codes import InputCode
@@ -41,8 +42,7 @@ _KNOWN = (
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b"))
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """One physical line, with its newline where it has one."""
 
     number: int

@@ -1,5 +1,7 @@
 """The nouns of nightshift, each in one sense (docs/architecture.md), as frozen values.
 
+Those of which there is one for each row are msgspec structs, which are made in a tenth of a dataclass's time.
+
 Times are aware UTC datetimes. Sizes are bytes. Money is whole picodollars (10**-12 USD); see money.py.
 """
 
@@ -10,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NewType
+
+import msgspec
 
 from nightshift.money import PriceSheet
 
@@ -500,8 +504,7 @@ class Run:
     """When an earlier plan was forgotten: a batch of before is of that one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """One input record, read and normalised."""
 
     id: str
@@ -536,8 +539,7 @@ class Reject:
     row_sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedRow:
+class PlannedRow(msgspec.Struct, frozen=True):
     """What the plan keeps of a row beside its request: one line of `plan/<chunk>.ids`."""
 
     custom_id: str
@@ -546,11 +548,10 @@ class PlannedRow:
     line: int
     record: int
     digest: str
-    carry: Mapping[str, Any] = field(default_factory=dict)
+    carry: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """A result line, classified."""
 
     custom_id: str
@@ -560,7 +561,7 @@ class Outcome:
     reason: str = ""
     """Why it is not answered; the API's words or ours. Never holds the model's text."""
     retryable: bool = False
-    usage: Mapping[str, Any] = field(default_factory=dict)
+    usage: Mapping[str, Any] = msgspec.field(default_factory=dict)
     """The API's `usage` object where the row was billed."""
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 PICO = 10**12
 """Picodollars of a dollar."""
 
@@ -58,8 +60,7 @@ class PriceSheet:
         return self.batch if batch else self.standard
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(msgspec.Struct, frozen=True):
     """What a request used: the API's `usage`, each class once."""
 
     input: int = 0
@@ -81,8 +82,7 @@ class Tokens:
         return self.input + self.cache_write_5m + self.cache_write_1h + self.cache_read
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(msgspec.Struct, frozen=True):
     """What requests cost, in picodollars."""
 
     paid: Mapping[str, int]

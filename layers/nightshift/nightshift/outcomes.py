@@ -33,7 +33,7 @@ MOST_TOKENS = 10**12
 """More than any row can use: what says more is no count, and would not fit into the ledger either."""
 
 
-class _Block(msgspec.Struct):
+class _Block(msgspec.Struct, gc=False):
     type: str
     text: Any = None
 
@@ -42,7 +42,7 @@ class _StopDetails(msgspec.Struct):
     category: str | None = None
 
 
-class _Message(msgspec.Struct):
+class _Message(msgspec.Struct, gc=False):
     content: list[_Block]
     stop_reason: str | None = None
     stop_details: _StopDetails | None = None
@@ -58,18 +58,18 @@ class _Error(msgspec.Struct):
     error: _InnerError
 
 
-class _Result(msgspec.Struct):
+class _Result(msgspec.Struct, gc=False):
     type: str
     message: _Message | None = None
     error: _Error | None = None
 
 
-class _Line(msgspec.Struct):
+class _Line(msgspec.Struct, gc=False):
     custom_id: str
     result: _Result
 
 
-class _Id(msgspec.Struct):
+class _Id(msgspec.Struct, gc=False):
     custom_id: str
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, BinaryIO, Protocol
 
+import msgspec
+
 from nightshift.model import (
     Archive,
     BatchId,
@@ -469,8 +471,7 @@ class BatchApi(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class TicketUpdate:
+class TicketUpdate(msgspec.Struct, frozen=True):
     """One answer on its way to the ticket table."""
 
     id: str

@@ -1,8 +1,10 @@
 """What the readers of all formats yield, and what they are told about a job."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from nightshift.input_codes import RowFault
 from nightshift.job import Job
@@ -41,8 +43,7 @@ class InputSpec:
         return self.required | self.optional | set(self.carry) | ({self.id} if self.id else set())
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """One logical row of a file, parsed but not judged."""
 
     line: int
@@ -52,6 +53,6 @@ class Record:
     offset: int
     """Bytes before it in the unpacked file."""
     raw: bytes
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] = msgspec.field(default_factory=dict)
     fault: RowFault | None = None
     """Why it could not be parsed."""
