@@ -152,22 +152,21 @@ class Watcher:
         ids = [c.batch_id for c in sent if c.batch_id is not None]
         if len(ids) > ASK_EACH:
             since = min(c.sent_at for c in sent if c.sent_at is not None) - LOOK_BACK
-            asked: Iterator[BatchView | None] = self.api.batches(since)
-        else:
-            asked = self._ask_each(ids, troubles)
-        for batch in asked:
-            if batch is not None:
+            for batch in self.api.batches(since):
                 yield batch
-            if self.clock() >= until:
-                troubles.append("the API is too slow to tell of more batches now")
-                return
-
-    def _ask_each(self, ids: Sequence[BatchId], troubles: list[str]) -> Iterator[BatchView | None]:
-        """Yield batches; one that cannot be had is no reason not to ask for the others."""
+                if self._too_late(until, troubles):
+                    return
+            return
         for batch_id in ids:
             try:
-                batch = self.api.batch(batch_id)
-            except ApiError as error:
+                yield self.api.batch(batch_id)
+            except ApiError as error:  # one that cannot be had is no reason not to ask for the others
                 troubles.append(str(error))
-                batch = None
-            yield batch
+            if self._too_late(until, troubles):
+                return
+
+    def _too_late(self, until: datetime, troubles: list[str]) -> bool:
+        if self.clock() < until:
+            return False
+        troubles.append("the API is too slow to tell of more batches now")
+        return True
