@@ -264,6 +264,7 @@ def executions() -> list[Any]:
 
 
 def objects(prefix: str) -> dict[str, bytes]:
-    """Return the current objects of the output bucket below a prefix."""
+    """Return the current objects of the output bucket below a prefix; those that were deleted are none."""
     bucket = s3_models.s3_backends[ACCOUNT]["aws"].buckets[OUTPUTS]
-    return {key: bucket.keys[key].value for key in bucket.keys if key.startswith(prefix)}
+    found = {key: bucket.keys[key] for key in bucket.keys if key.startswith(prefix)}
+    return {key: each.value for key, each in found.items() if not isinstance(each, s3_models.FakeDeleteMarker)}
