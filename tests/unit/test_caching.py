@@ -95,33 +95,38 @@ def test_a_prefix_below_the_minimum_gets_none_and_one_of_the_minimum_does(model:
     assert decide(planned, least, counted=False).counted is False
 
 
-def test_a_primed_cache_is_used_where_the_pilot_s_writes_cost_less_than_the_others_reads_save() -> None:
-    # By hand, haiku-5-5, 1,000 tokens: 20 rows write at $0.10 a million, 1,980 read at $0.005; uncached $0.05.
-    writes, reads, plain = 20 * 1000 * 0.10, 1980 * 1000 * 0.005, 2000 * 1000 * 0.05
-    assert (writes + reads, plain) == (11_900, 100_000)  # in millionths of a dollar
+def why(writes: int, tokens: str, reads: int) -> str:
+    return f"{writes} rows are expected to write the {tokens} tokens that all share, {reads:,} to read them"
+
+
+def test_a_primed_cache_is_used_where_its_writes_cost_less_than_its_reads_save() -> None:
+    # By hand, haiku-5-5, 1,000 tokens: 20 rows and each twentieth of 1,980 write at $0.10 a million, the others read
+    # at $0.005; uncached they cost $0.05.
+    writes, reads, plain = (20 + 99) * 1000 * 0.10, 1881 * 1000 * 0.005, 2000 * 1000 * 0.05
+    assert (writes + reads, plain) == (21_305, 100_000)  # in millionths of a dollar
 
     found = decide(plan(rows=2000), 1000, counted=True)
 
-    assert priming(plan(rows=2000), price_sheet("claude-haiku-5-5", TODAY), 1000) == (11_900 * 10**6, 10**11)
-    why = "20 rows write the 1,000 tokens that all share, 1,980 read them: $0.012 instead of $0.10 for them"
-    assert found == Caching(1000, 512, "1h", f"cache breakpoint for 1h: {why}")
+    assert priming(plan(rows=2000), price_sheet("claude-haiku-5-5", TODAY), 1000) == (21_305 * 10**6, 10**11)
+    said = f"{why(119, '1,000', 1881)}: $0.021 instead of $0.10 for them"
+    assert found == Caching(1000, 512, "1h", f"cache breakpoint for 1h: {said}")
 
 
 def test_a_pilot_that_costs_more_to_write_than_the_others_save_gets_none() -> None:
-    # By hand: 19 of 37 rows write at $2 a million (opus-5-5: $4), 18 read at $0.10: 19 x 4 + 18 x 0.1 = 77.8 > 37 x 2.
-    planned = plan(rows=37, pilot=19, model="claude-opus-5-5")
+    # By hand: 18 of 37 rows and a miss write at $4 a million, 18 read at $0.10: 19 x 4 + 18 x 0.1 = 77.8 > 37 x 2.
+    planned = plan(rows=37, pilot=18, model="claude-opus-5-5")
 
     found = decide(planned, 1000, counted=True)
 
-    why = "19 rows write the 1,000 tokens that all share, 18 read them: $0.078 instead of $0.074 for them"
-    assert found == Caching(1000, 512, "", f"no cache breakpoint: {why}")
+    said = f"{why(19, '1,000', 18)}: $0.078 instead of $0.074 for them"
+    assert found == Caching(1000, 512, "", f"no cache breakpoint: {said}")
     always = replace(planned, job=job(model="claude-opus-5-5", cache={"when": "always"}))
-    assert decide(always, 1000, counted=True) == Caching(1000, 512, "1h", f"cache breakpoint for 1h: {why}")
+    assert decide(always, 1000, counted=True) == Caching(1000, 512, "1h", f"cache breakpoint for 1h: {said}")
 
 
 def test_priming_that_costs_the_same_does_not_pay() -> None:
-    # By hand, sonnet-5 in a batch: 9 x $2 + 10 x $0.10 = 19 x $1, to the cent.
-    planned = plan(rows=19, pilot=9, model="claude-sonnet-5")
+    # By hand, sonnet-5 in a batch: 8 rows and a miss at $2, and 10 x $0.10, are 19 x $1, to the cent.
+    planned = plan(rows=19, pilot=8, model="claude-sonnet-5")
     cached, plain = priming(planned, price_sheet("claude-sonnet-5", TODAY), 2000)
     assert cached == plain == 19 * 2000 * PICO // 10**6
     assert decide(planned, 2000, counted=True).ttl == ""
@@ -129,29 +134,29 @@ def test_priming_that_costs_the_same_does_not_pay() -> None:
 
 def test_a_shorter_ttl_is_written_for_less() -> None:
     # By hand, as above with 5 minutes: 9 x $1.25 + 10 x $0.10 = $12.25 of $19.
-    planned = plan(rows=19, pilot=9, model="claude-sonnet-5", cache={"ttl": "5m"})
+    planned = plan(rows=19, pilot=8, model="claude-sonnet-5", cache={"ttl": "5m"})
     assert priming(planned, price_sheet("claude-sonnet-5", TODAY), 2000)[0] == 24_500 * 10**6
-    why = "9 rows write the 2,000 tokens that all share, 10 read them: $0.024 instead of $0.038 for them"
-    assert decide(planned, 2000, counted=True) == Caching(2000, 1024, "5m", f"cache breakpoint for 5m: {why}")
+    said = f"{why(9, '2,000', 10)}: $0.024 instead of $0.038 for them"
+    assert decide(planned, 2000, counted=True) == Caching(2000, 1024, "5m", f"cache breakpoint for 5m: {said}")
 
 
 def test_without_a_pilot_always_means_that_every_row_may_write() -> None:
     planned = plan(rows=30, pilot=0, cache={"when": "always"})
-    why = "30 rows write the 1,000 tokens that all share, 0 read them: $0.0030 instead of $0.0015 for them"
-    assert decide(planned, 1000, counted=True) == Caching(1000, 512, "1h", f"cache breakpoint for 1h: {why}")
+    said = f"{why(30, '1,000', 0)}: $0.0030 instead of $0.0015 for them"
+    assert decide(planned, 1000, counted=True) == Caching(1000, 512, "1h", f"cache breakpoint for 1h: {said}")
 
 
 def test_without_a_price_a_primed_cache_is_taken_to_pay() -> None:
-    planned = replace(plan(rows=37, pilot=19), prices=None)
-    why = "19 rows write the 1,000 tokens that all share, 18 read them"
-    assert decide(planned, 1000, counted=True) == Caching(1000, 512, "1h", f"cache breakpoint for 1h: {why}")
+    planned = replace(plan(rows=37, pilot=18), prices=None)
+    assert decide(planned, 1000, counted=True).why == f"cache breakpoint for 1h: {why(19, '1,000', 18)}"
+    assert decide(planned, 1000, counted=True).ttl == "1h"
 
 
 def test_a_long_prefix_is_written_and_read_at_the_long_rates() -> None:
-    # By hand, haiku-5-5: 100,001 x (20 x $0.50 + 1,980 x $0.025) and 100,001 x 2,000 x $0.25, in $ per million.
+    # By hand, haiku-5-5: 100,001 x (119 x $0.50 + 1,881 x $0.025) and 100,001 x 2,000 x $0.25, in $ per million.
     planned = plan(rows=2000)
     found = priming(planned, price_sheet("claude-haiku-5-5", TODAY), 100_001)
-    assert found == (100_001 * 59_500_000, 100_001 * 500_000_000)
+    assert found == (100_001 * 106_525_000, 100_001 * 500_000_000)
 
 
 class TestCounting:

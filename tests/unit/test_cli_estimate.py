@@ -267,8 +267,9 @@ def test_a_large_file_has_a_pilot_and_a_cache_and_a_month_without_a_cap_says_so(
     said = nightshift("estimate", file, "--job", "triage")
 
     assert said.status == Exit.DONE
-    # By hand: 1,292 tokens, written 20 times at $0.10 a million and read 981 times at $0.005; or 1,001 times at $0.05.
-    cached = "20 rows write the 1,292 tokens that all share, 981 read them: $0.0089 instead of $0.065 for them"
+    # By hand: 1,292 tokens, written 69 times at $0.10 a million and read 932 times at $0.005; or 1,001 times at $0.05.
+    shared = "69 rows are expected to write the 1,292 tokens that all share, 932 to read them"
+    cached = f"{shared}: $0.015 instead of $0.065 for them"
     assert said.out[-6:-1] == [
         f"cache     cache breakpoint for 1h: {cached}",
         "pilot     20 rows, alone, before the rest is sent",

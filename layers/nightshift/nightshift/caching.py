@@ -28,6 +28,10 @@ is silently not cached. (Documentation of prompt caching, and litellm's `prompt_
 
 LEAST_OF_UNKNOWN = 4096
 
+HITS, WORST_HITS = 0.95, 0.3
+"""The part of cache reads that is expected to hit where a pilot has filled the cache, and the smallest there is: best
+effort, 30 % to 98 % (documentation of batch processing). A read that misses is a write."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -39,6 +43,11 @@ class Plan:
     """Rows of the run, as far as is known before they are read."""
     pilot: int
     """Rows of the pilot; 0: there is none."""
+
+    @property
+    def reads(self) -> int:
+        """Rows that are expected to read what all share from the cache; the others write it."""
+        return round((self.rows - self.pilot) * HITS) if self.pilot else 0
 
 
 def least_prefix(model: str) -> int:
@@ -63,8 +72,8 @@ def decide(plan: Plan, prefix_tokens: int, *, counted: bool) -> Caching:
     if prefix_tokens < least:
         why = f"requests share {prefix_tokens:,} tokens, and {model} caches none below {least:,}"
         return Caching(prefix_tokens, least, why=f"no cache breakpoint: {why}", counted=counted)
-    ttl, writers = plan.job.cache.ttl, plan.pilot or plan.rows
-    why = f"{writers:,} rows write the {prefix_tokens:,} tokens that all share, {plan.rows - writers:,} read them"
+    ttl, writes = plan.job.cache.ttl, f"{plan.rows - plan.reads:,} rows are expected to write"
+    why = f"{writes} the {prefix_tokens:,} tokens that all share, {plan.reads:,} to read them"
     if plan.prices is not None:
         cached, plain = priming(plan, plan.prices, prefix_tokens)
         why = f"{why}: {dollars(cached)} instead of {dollars(plain)} for them"
@@ -74,12 +83,8 @@ def decide(plan: Plan, prefix_tokens: int, *, counted: bool) -> Caching:
 
 
 def priming(plan: Plan, prices: PriceSheet, prefix_tokens: int) -> tuple[int, int]:
-    """Return what the shared tokens cost with a breakpoint, if the pilot writes and all others read, and without one.
-
-    Both in picodollars.
-    """
+    """Return what the shared tokens are expected to cost with a breakpoint, and without one, in picodollars."""
     rates = prices.rates(prefix_tokens, batch=True)
     write = rates.cache_write_1h if plan.job.cache.ttl == "1h" else rates.cache_write_5m
-    writers = plan.pilot or plan.rows
-    cached = prefix_tokens * (writers * write + (plan.rows - writers) * rates.cache_read)
+    cached = prefix_tokens * ((plan.rows - plan.reads) * write + plan.reads * rates.cache_read)
     return cached, prefix_tokens * plan.rows * rates.input

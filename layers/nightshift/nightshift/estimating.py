@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from statistics import fmean, stdev
 from typing import Any
 
-from nightshift.caching import Plan, decide, least_prefix, why_not_at_all
+from nightshift.caching import HITS, WORST_HITS, Plan, decide, least_prefix, why_not_at_all
 from nightshift.errors import ApiError
 from nightshift.job import Job
 from nightshift.model import Caching, Chunk, Estimate, Run
@@ -32,9 +32,6 @@ COUNTED = frozenset(
 """Params that `count_tokens` takes (API reference)."""
 GUESSED = 4
 """Before the pilot, a text is taken to be this part of `max_tokens`."""
-HITS, WORST_HITS = 0.95, 0.3
-"""The part of cache reads that is expected to hit where a pilot has filled the cache, and the smallest there is: best
-effort, 30 % to 98 % (documentation of batch processing). A read that misses is a write."""
 PILOT_SURE = 2.6
 """Standard errors on each side of the answers' length; more than Student's 2.1, because lengths are skewed and pilots
 small. See `measured`."""
