@@ -80,7 +80,8 @@ WAYS = {
 
 def test_cold_primed_and_uncached_nights_cost_what_the_tokens_say(night: Night) -> None:
     night.cloud.api("settings", "POST", {"cache_hit_rate": 1.0})
-    costs, usages = {}, {}
+    costs: dict[str, Decimal] = {}
+    usages: dict[str, Counter[str]] = {}
     for way, more in WAYS.items():
         night.job(more, text=JOB.replace("Grade", f"{way[0].upper()}rade"))  # a prefix of its own, in as many tokens
         night.upload(night.rows(60, way[0]), f"{way}.jsonl")
