@@ -11,7 +11,7 @@ from nightshift.audit import ALWAYS, Audited, Auditor, Metric
 from nightshift.errors import Ambiguous, BadTrigger
 from nightshift.intake import Intake
 from nightshift.loops import LoopKeeper
-from nightshift.model import HoldCode, RunId, custom_id
+from nightshift.model import Hold, HoldCode, RunId, custom_id
 from nightshift.salvaging import Salvager
 from nightshift.sending import Sender
 from tests.unit.conftest import START, MovableClock
@@ -228,6 +228,16 @@ def test_the_ages_are_those_of_the_oldest_in_flight_and_of_the_oldest_that_has_e
 
     assert audited.metrics[Metric.OLDEST_IN_FLIGHT] == 0
     assert audited.metrics[Metric.OLDEST_UNCOLLECTED] == 3 * 60
+
+
+def test_the_age_of_what_could_not_be_sent_is_measured_unless_the_run_is_held(desk: Desk) -> None:
+    desk.run()
+    desk.ledger.looked(run(unsent_since=START, changed_at=START))
+    desk.clock.move(minutes=40)
+    assert counted(desk.tick()) == {Metric.OLDEST_UNSENT: 40 * 60}
+
+    desk.ledger.hold(RUN, Hold(HoldCode.BY_HAND, "because", START))
+    assert counted(desk.tick()) == {}
 
 
 def test_what_must_not_be_is_told_once_a_second_reading_finds_it_too(

@@ -101,7 +101,7 @@ def test_the_first_reason_for_a_hold_stands(ledger: DynamoLedger) -> None:
 
 
 def test_a_release_lifts_the_hold_and_remembers_what_was_approved(ledger: DynamoLedger) -> None:
-    stuck: dict[str, Any] = {"fruitless": 10, "retry_at": START, "dispatched": True}
+    stuck: dict[str, Any] = {"fruitless": 10, "retry_at": START, "dispatched": True, "unsent_since": START}
     ledger.create_run(run(hold=HOLD, restarts=3, restarted_at="there", **stuck))
 
     released = ledger.release(ledger.run(RUN), approve=HoldCode.SAME_ROWS)

@@ -276,6 +276,52 @@ def test_a_step_that_changes_nothing_is_backed_off_and_ten_hold_the_run(loop: Lo
     assert hold.code is HoldCode.NO_PROGRESS
 
 
+def test_a_run_that_can_send_nothing_for_thirty_hours_is_held_and_says_why(loop: Loop) -> None:
+    loop.ledger.plan_chunk(chunk())
+    loop.ledger.finish_plan(run(rows=3, plan_digest="d"))
+    loop.clock.move(minutes=7)
+    for _ in range(91):
+        assert (now := loop.ledger.run(RUN)).hold is None
+        loop.look()
+        loop.clock.move(minutes=20)
+        loop.ledger.postpone(loop.ledger.chunks(RUN)[0], not_before=loop.clock(), error="HTTP 429: the queue is full")
+
+    assert now.fruitless == 0  # each try moved something
+    assert loop.ledger.run(RUN).hold == Hold(
+        HoldCode.NO_PROGRESS,
+        "nothing could be sent since 2026-11-22 02:07 UTC; the last time: HTTP 429: the queue is full",
+        START + timedelta(hours=30, minutes=7),
+    )
+
+
+@pytest.mark.parametrize("moving", [ChunkState.SENDING, ChunkState.SENT])
+def test_while_a_batch_is_on_its_way_a_run_does_not_count_as_unsent(loop: Loop, moving: ChunkState) -> None:
+    for number in (1, 2):
+        loop.ledger.plan_chunk(chunk(number))
+    loop.ledger.finish_plan(run(rows=6, plan_digest="d"))
+    loop.look()
+    assert loop.ledger.run(RUN).unsent_since == START
+    loop.ledger.start_send(chunk(), sent := intent())
+    if moving is ChunkState.SENT:
+        loop.ledger.sent(sent, loop.api.add(3), adopted=False)
+    loop.look()
+    assert loop.ledger.run(RUN).unsent_since is None
+
+
+def test_a_held_run_does_not_count_as_unsent(loop: Loop) -> None:
+    loop.ledger.plan_chunk(chunk())
+    loop.look()
+    loop.ledger.hold(RUN, CANCELED)
+    loop.look()
+    assert loop.ledger.run(RUN).unsent_since is None
+
+
+def test_chunks_of_a_generation_that_has_not_begun_are_not_unsent(loop: Loop) -> None:
+    loop.ledger.plan_chunk(chunk(generation=1))
+    loop.look()
+    assert loop.ledger.run(RUN).unsent_since is None
+
+
 def test_progress_forgets_the_fruitless_steps(loop: Loop) -> None:
     for _ in range(3):
         loop.look()

@@ -54,6 +54,7 @@ class Metric(StrEnum):
     MISSED_NIGHTS = "MissedRun"
     OLDEST_UNCOLLECTED = "OldestUncollectedSeconds"
     OLDEST_IN_FLIGHT = "OldestInFlightSeconds"
+    OLDEST_UNSENT = "OldestUnsentSeconds"
     VIOLATIONS = "InvariantViolations"
 
 
@@ -63,6 +64,7 @@ ALWAYS = (
     Metric.MISSED_NIGHTS,
     Metric.OLDEST_UNCOLLECTED,
     Metric.OLDEST_IN_FLIGHT,
+    Metric.OLDEST_UNSENT,
     Metric.INTENT_AGE,
     Metric.VIOLATIONS,
 )
@@ -211,7 +213,7 @@ class Auditor:
     def _hold_against(self, run_id: RunId, audited: Audited) -> None:
         """Measure a run's ages and hold it against the invariants; only what a second reading finds too is broken."""
         run, chunks = self.ledger.run(run_id), self.ledger.chunks(run_id)
-        _ages(chunks, audited, self.clock())
+        _ages(run, chunks, audited, self.clock())
         broken = set(self._violations(run, chunks))
         if broken:
             broken &= set(self._violations(self.ledger.run(run_id), self.ledger.chunks(run_id)))
@@ -223,8 +225,10 @@ class Auditor:
         return [*of_run(run, chunks, claims), *of_time(run, chunks, self.clock())]
 
 
-def _ages(chunks: Sequence[Chunk], audited: Audited, now: datetime) -> None:
-    """How long batches have been in flight, and how long ended ones have waited to be collected."""
+def _ages(run: Run, chunks: Sequence[Chunk], audited: Audited, now: datetime) -> None:
+    """How long rows have waited to be sent, batches have been in flight, and ended ones have waited to be collected."""
+    if run.hold is None:
+        audited.oldest(Metric.OLDEST_UNSENT, run.unsent_since, now)
     for chunk in chunks:
         if chunk.state is ChunkState.SENT:
             audited.oldest(Metric.OLDEST_IN_FLIGHT, chunk.sent_at, now)

@@ -44,6 +44,10 @@ CHUNK_FAILURES = 10
 OVERDUE = timedelta(hours=26)
 """A batch ends 24 h after its creation at the latest (API reference, `expires_at`); two more mean a fault."""
 
+UNSENT = timedelta(hours=30)
+"""A run that can send nothing for so long is held: an API that is away, or a queue that is full, is waited out before.
+A create that another run cannot settle keeps it back for 26 h at most."""
+
 SECOND_READ = timedelta(minutes=1)
 """Between the two reads that must both find nothing before a create counts as not done."""
 
@@ -107,6 +111,21 @@ def stuck(chunk: Chunk, now: datetime) -> Hold | None:
         reason = f"{chunk.id} has failed {chunk.failures} times; the last time: {chunk.error}"
         return Hold(HoldCode.CHUNK_FAILS, reason, now)
     return None
+
+
+def waits_to_send(run: Run, chunks: Sequence[Chunk]) -> bool:
+    """Tell whether the run has rows to send, and no batch on its way."""
+    states = {c.state for c in chunks if c.generation <= run.generation}
+    return run.hold is None and ChunkState.PLANNED in states and states.isdisjoint(MOVING)
+
+
+def unsent(run: Run, chunks: Sequence[Chunk], now: datetime) -> Hold | None:
+    """Return the hold of a run that has not been able to send for too long."""
+    if run.unsent_since is None or now - run.unsent_since < UNSENT:
+        return None
+    error = next((c.error for c in chunks if c.state is ChunkState.PLANNED and c.error), "a create is not settled")
+    reason = f"nothing could be sent since {run.unsent_since:%Y-%m-%d %H:%M} UTC; the last time: {error}"
+    return Hold(HoldCode.NO_PROGRESS, reason, now)
 
 
 def sendable(run: Run, chunks: Sequence[Chunk], now: datetime) -> list[Chunk]:

@@ -494,6 +494,8 @@ class Run:
     """Steps in a row that changed nothing."""
     retry_at: datetime | None = None
     """After a fruitless step: not before then."""
+    unsent_since: datetime | None = None
+    """Since when the loop has seen rows to send and no batch of the run on its way."""
     reported: str = ""
     """Fingerprint that the last report was written at."""
     restarts: int = 0

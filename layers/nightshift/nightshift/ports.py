@@ -181,7 +181,7 @@ class Ledger(Protocol):
         ...
 
     def looked(self, run: Run) -> None:
-        """Store what `status` keeps between looks: changed_at, progress, dispatched, fruitless, retry_at."""
+        """Store what `status` keeps: changed_at, progress, dispatched, fruitless, retry_at, unsent_since."""
         ...
 
     def reported(self, run_id: RunId, fingerprint: str, *, done: bool) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from nightshift.decision import FRUITLESS_LIMIT, Policy, fingerprint, next_step, stuck
+from nightshift.decision import FRUITLESS_LIMIT, Policy, fingerprint, next_step, stuck, unsent, waits_to_send
 from nightshift.errors import ApiError
 from nightshift.model import BatchId, BatchView, Chunk, ChunkState, Hold, HoldCode, Intent, Run, RunId, Step, StepKind
 from nightshift.ports import BatchApi, Clock, Executions, Ledger
@@ -81,7 +81,9 @@ class Watcher:
         if ended:
             chunks = self.ledger.chunks(run.run_id)
         now, intent = self.clock(), self.ledger.intent()
-        if run.hold is None and (hold := next((h for c in chunks if (h := stuck(c, now))), None)) is not None:
+        run = replace(run, unsent_since=(run.unsent_since or now) if waits_to_send(run, chunks) else None)
+        hold = next((h for c in chunks if (h := stuck(c, now))), None) or unsent(run, chunks, now)
+        if run.hold is None and hold is not None:
             self.ledger.hold(run.run_id, hold)
             run = replace(run, hold=hold)
         if canceled:

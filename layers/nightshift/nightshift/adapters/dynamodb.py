@@ -169,7 +169,7 @@ class DynamoLedger:
         for chunk in self.chunks(run.run_id):
             if chunk.failures:
                 self._change_chunk(chunk, chunk.state, None, failures=0, not_before=None)
-        forgotten: dict[str, Any] = {"fruitless": 0, "retry_at": None, "dispatched": False}
+        forgotten: dict[str, Any] = {"fruitless": 0, "retry_at": None, "dispatched": False, "unsent_since": None}
         self._change_run(run.run_id, hold=None, approved=approved, restarts=0, restarted_at="", **forgotten)
         return self.run(run.run_id)
 
@@ -216,6 +216,7 @@ class DynamoLedger:
             dispatched=run.dispatched,
             fruitless=run.fruitless,
             retry_at=run.retry_at,
+            unsent_since=run.unsent_since,
         )
 
     def reported(self, run_id: RunId, fingerprint: str, *, done: bool) -> None:
