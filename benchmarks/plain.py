@@ -24,12 +24,10 @@ def api(url: str) -> anthropic.Anthropic:
 
 
 def aws(service: str, url: str) -> Any:
-    """Return boto3's client, with payloads unsigned as they are over https."""
+    """Return boto3's client, as it comes."""
     import boto3  # noqa: PLC0415 - not every work has AWS in it
-    from botocore.config import Config  # noqa: PLC0415
 
-    config = Config(s3={"payload_signing_enabled": False})
-    return boto3.client(service, endpoint_url=url, config=config)  # type: ignore[call-overload] # the service is a variable
+    return boto3.client(service, endpoint_url=url)  # type: ignore[call-overload] # the service is a variable
 
 
 def read_results(url: str, batch: str) -> Any:

@@ -3,13 +3,14 @@
 Works for benchmarks/measure.py: each function sets up, and returns what is measured.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from nightshift import clock, run_files
+from nightshift import clock, run_files, wiring
 from nightshift.model import (
     BatchId,
     BatchView,
@@ -43,25 +44,18 @@ LATER = timedelta(hours=10)
 
 
 def client(service: str, url: str) -> Any:
-    """Return a boto3 client as wiring.py makes it, with payloads unsigned as they are over https."""
-    import boto3
-    from botocore.config import Config
-
-    config = Config(
-        retries={"mode": "standard", "total_max_attempts": 5},
-        connect_timeout=5,
-        read_timeout=60,
-        max_pool_connections=16,
-        s3={"payload_signing_enabled": False},
-    )
-    return boto3.client(service, endpoint_url=url, config=config)  # type: ignore[call-overload]
+    """Return a boto3 client as a function has it."""
+    os.environ["AWS_ENDPOINT_URL"] = url
+    return wiring._client(service)  # noqa: SLF001 - this very one is measured
 
 
 def batches(url: str) -> "AnthropicBatches":
     """Return the API's adapter."""
     from nightshift.adapters.anthropic_api import AnthropicBatches
 
-    return AnthropicBatches(url, lambda *, fresh: "" if fresh else "sk-ant-not-a-key")
+    api = AnthropicBatches(url, lambda *, fresh: "" if fresh else "sk-ant-not-a-key")
+    api.probe()  # makes its client, as the plain script has made its own
+    return api
 
 
 def outputs(url: str) -> "S3Outputs":

@@ -57,10 +57,10 @@ def archive_results(
     return archive
 
 
-def planned_ids(outputs: Outputs, chunk: Chunk) -> set[str]:
-    """Return the custom_ids of a chunk's plan."""
+def planned_ids(outputs: Outputs, chunk: Chunk) -> Iterator[str]:
+    """Yield the custom_ids of a chunk's plan."""
     with outputs.open(run_files.ids(chunk.run_id, chunk.id, chunk.plan)) as lines:
-        return {name for line in lines if (name := custom_id_of(line)) is not None}
+        yield from (name for line in lines if (name := custom_id_of(line)) is not None)
 
 
 def whole_lines(blocks: Iterable[bytes]) -> Iterator[list[bytes]]:
@@ -134,23 +134,27 @@ class _Seen:
 class ResultsCheck:
     """Holds a stream of result lines against a chunk's plan."""
 
-    def __init__(self, chunk: Chunk, planned: AbstractSet[str]) -> None:
+    def __init__(self, chunk: Chunk, planned: Iterable[str]) -> None:
         """Expect each of the `planned` custom_ids once."""
-        self.planned = planned
         self.aside = _Aside()
         self._chunk = chunk
         self._prefix = custom_id_prefix(chunk.run_id, chunk.id)
-        self._hashes: dict[str, int] = {}
-        """custom_id → 64-bit hash of its line: tells a repeated line from a second result."""
+        self._hashes: dict[str, int | None] = dict.fromkeys(planned)
+        """Planned custom_id → 64-bit hash of its line: tells a repeated line from a second result. None: not there."""
         self._contradicted: set[str] = set()
         """Rows with two results that differ; the first stands."""
         self._seen = _Seen()
         self._sha256 = hashlib.sha256()
 
     @property
+    def planned(self) -> AbstractSet[str]:
+        """The custom_ids that are expected."""
+        return self._hashes.keys()
+
+    @property
     def missing(self) -> AbstractSet[str]:
         """The planned custom_ids that were in no line so far."""
-        return self.planned - self._hashes.keys()
+        return {name for name, known in self._hashes.items() if known is None}
 
     def accept(self, lines: Iterable[bytes]) -> bytes:
         r"""Return those lines that are a planned row's first, each with its `\n`; set aside what is strange."""
@@ -184,12 +188,12 @@ class ResultsCheck:
 
     def _is_new(self, line: bytes) -> bool:
         name = custom_id_of(line)
-        if name is None or name not in self.planned:
+        if name is None or name not in self._hashes:
             self._seen.strange += 1
             self._seen.foreign += name is not None and not name.startswith(self._prefix)
             self.aside.add(line)
             return False
-        known = self._hashes.get(name)
+        known = self._hashes[name]
         if known is None:
             self._hashes[name] = hash(line)
             self._seen.lines += 1

@@ -136,7 +136,7 @@ def tally(found: Sequence[Outcome], costs: Sequence[Cost | None], *, last: bool,
         for name, count in _tokens(outcome.usage):
             usage[name] += count
         if outcome.usage:
-            tiers[tokens_of(outcome.usage).tier[:MAX_REASON] or NO_TIER] += 1
+            tiers[_tier(outcome.usage)] += 1
     return Tally(
         rows=dict(rows),
         usage=dict(usage),
@@ -152,6 +152,11 @@ def tally(found: Sequence[Outcome], costs: Sequence[Cost | None], *, last: bool,
 
 def _labels(found: Iterable[Outcome]) -> Counter[str]:
     return Counter(each.answer for each in found if each.row_class is RowClass.ANSWERED)
+
+
+def _tier(usage: Mapping[str, Any]) -> str:
+    tier = usage.get("service_tier")
+    return tier[:MAX_REASON] if isinstance(tier, str) and tier else NO_TIER
 
 
 def _tokens(usage: Mapping[str, Any]) -> Iterator[tuple[str, int]]:

@@ -38,6 +38,7 @@ def _client(service: str) -> Any:
         connect_timeout=5,
         read_timeout=60,
         max_pool_connections=16,
+        parameter_validation=False,  # a walk through a hundred updates costs more than sending them; types are checked
     )
     return boto3.client(service, config=config)  # type: ignore[call-overload] # the service is a variable
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
-PART = 8 * 1024 * 1024
-"""Bytes of a part: S3 wants 5 MiB or more and at most 10,000 of them, so an object may have 80 GiB."""
+PART = 5 * 1024 * 1024
+"""Bytes of a part: S3 wants 5 MiB or more and at most 10,000 of them, so an object may have 48 GiB."""
 
 _CONFLICT_PAUSES = (0.2, 1.0, 3.0)
 """Seconds between tries where S3 says that another write of the same key is under way."""
@@ -29,17 +30,15 @@ class S3Upload:
         self._client = client
         self._bucket = bucket
         self._key = key
-        self._blocks: list[bytes] = []
-        self._size = 0
+        self._part = io.BytesIO()
         self._upload_id: str | None = None
         """Set while there are parts that are in no object yet."""
         self._etags: list[str] = []
 
     def write(self, data: bytes) -> None:
         """See `ports.Upload.write`."""
-        self._blocks.append(data)
-        self._size += len(data)
-        if self._size >= PART:
+        self._part.write(data)
+        if self._part.tell() >= PART:
             self._send_part()
 
     def commit(self, *, once: bool) -> bool:
@@ -84,7 +83,7 @@ class S3Upload:
         self._etags.append(part["ETag"])
 
     def _put(self, *, once: bool) -> None:
-        data = self._taken()
+        data = self._taken().getvalue()
         for pause in (*_CONFLICT_PAUSES, None):
             try:
                 self._client.put_object(Bucket=self._bucket, Key=self._key, Body=data, **_condition(once=once))
@@ -97,7 +96,7 @@ class S3Upload:
                 return
 
     def _complete(self, upload_id: str, *, once: bool) -> None:
-        if self._size:
+        if self._part.tell():
             self._send_part()
         parts: list[CompletedPartTypeDef] = [
             {"ETag": etag, "PartNumber": number} for number, etag in enumerate(self._etags, start=1)
@@ -110,11 +109,11 @@ class S3Upload:
             **_condition(once=once),
         )
 
-    def _taken(self) -> bytes:
-        """Return what has collected, and forget it."""
-        data = b"".join(self._blocks)
-        self._blocks, self._size = [], 0
-        return data
+    def _taken(self) -> io.BytesIO:
+        """Return what has collected, to be read from its beginning, and forget it."""
+        part, self._part = self._part, io.BytesIO()
+        part.seek(0)
+        return part
 
 
 def _condition(*, once: bool) -> dict[str, Any]:
