@@ -205,7 +205,7 @@ def _succeeded(custom_id: str, message: _Message, read: ReadAnswer) -> Outcome:
         reason = f"stopped: {message.stop_reason}"[:MAX_REASON]
         return Outcome(custom_id, RowClass.INVALID, reason=reason, usage=usage)
     # A thinking block may come first, and citations split the text.
-    text = "".join(block.text for block in message.content if block.type == "text" and isinstance(block.text, str))
+    text = "".join([block.text for block in message.content if block.type == "text" and isinstance(block.text, str)])
     if not text.strip():
         return Outcome(custom_id, RowClass.INVALID, reason="empty", usage=usage)
     answer, reason = read(text)
