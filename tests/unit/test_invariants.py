@@ -33,6 +33,7 @@ from nightshift.model import (
     Run,
     RunState,
     Tally,
+    Verifying,
     Worker,
 )
 from nightshift.money import PriceSheet, Rates
@@ -182,7 +183,7 @@ JULY, AUGUST = "2026-07", "2026-08"
 RUNS = [
     run(spent=5, reserved=10, budget_month=JULY),
     run(spent=6, reserved=20, budget_month=AUGUST),
-    run(spent=0, reserved=None, budget_month=AUGUST),
+    run(spent=0, reserved=None, budget_month=AUGUST, verify_spent=4, verifying=Verifying("me", START, JULY, said=3)),
     run(spent=0, reserved=None, budget_month=""),
 ]
 
@@ -190,8 +191,8 @@ RUNS = [
 @pytest.mark.parametrize(
     "months",
     [
-        {JULY: Budget(committed=15, spent=5), AUGUST: Budget(committed=26, spent=6)},
-        {JULY: Budget(committed=21, spent=11), AUGUST: Budget(committed=20, spent=0)},
+        {JULY: Budget(committed=22, spent=9), AUGUST: Budget(committed=26, spent=6)},
+        {JULY: Budget(committed=28, spent=15), AUGUST: Budget(committed=20, spent=0)},
     ],
     ids=["a run to a month", "what a run spent before its money was reserved anew stays in the old month"],
 )
@@ -202,12 +203,19 @@ def test_months_that_have_what_their_runs_have_break_nothing(months: dict[str, B
 @pytest.mark.parametrize(
     ("july", "august"),
     [
-        (Budget(committed=14, spent=5), Budget(committed=26, spent=6)),
-        (Budget(committed=15, spent=5), Budget(committed=46, spent=6)),
-        (Budget(committed=16, spent=6), Budget(committed=26, spent=6)),
-        (Budget(committed=14, spent=4), Budget(committed=26, spent=6)),
+        (Budget(committed=21, spent=9), Budget(committed=26, spent=6)),
+        (Budget(committed=19, spent=9), Budget(committed=26, spent=6)),
+        (Budget(committed=22, spent=9), Budget(committed=46, spent=6)),
+        (Budget(committed=23, spent=10), Budget(committed=26, spent=6)),
+        (Budget(committed=18, spent=5), Budget(committed=26, spent=6)),
     ],
-    ids=["too little committed", "a reserve twice", "more spent than runs have", "less spent than runs have"],
+    ids=[
+        "too little committed",
+        "a verifier's money not committed",
+        "a reserve twice",
+        "more spent than runs have",
+        "a verification not spent",
+    ],
 )
 def test_a_month_that_does_not_add_up_is_told(july: Budget, august: Budget) -> None:
     assert codes(of_months({JULY: july, AUGUST: august}, RUNS)) == ["I9"]

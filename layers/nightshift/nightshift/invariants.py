@@ -145,16 +145,16 @@ def of_months(months: Mapping[str, Budget], runs: Sequence[Run]) -> Iterator[Vio
         months: `yyyy-mm` → its money; all months that have any.
         runs: all runs, read at the same moment.
     """
-    reserved: Counter[str] = Counter()
+    waiting: Counter[str] = Counter()
     for run in runs:
-        reserved[run.budget_month] += run.reserved or 0
+        waiting[run.budget_month] += run.reserved or 0
         if run.verifying is not None:
-            reserved[run.verifying.month] += run.verifying.said
-    for month in sorted(months.keys() | (reserved.keys() - {""})):
+            waiting[run.verifying.month] += run.verifying.said
+    for month in sorted(months.keys() | (waiting.keys() - {""})):
         budget = months.get(month, Budget())
-        if budget.committed != budget.spent + reserved[month]:
+        if budget.committed != budget.spent + waiting[month]:
             have = f"has committed {budget.committed} and spent {budget.spent}"
-            yield Violation("I9", f"{month} {have}, and its runs have reserved {reserved[month]}")
+            yield Violation("I9", f"{month} {have}, and its runs have reserved {waiting[month]}")
     paid = sum(run.spent + run.verify_spent for run in runs)
     if (spent := sum(budget.spent for budget in months.values())) != paid:
         yield Violation("I9", f"the months have spent {spent}, and the runs {paid}")
