@@ -14,11 +14,12 @@ from typing import Any
 from unittest.mock import patch
 
 from nightshift import archiving, audit, decision, intake, outcomes, results, sending, submit
-from nightshift.adapters import anthropic_api, dynamodb, multipart, tickets
+from nightshift.adapters import anthropic_api, dynamodb, multipart, s3, tickets
 from nightshift.adapters.items import Change, Items
 from nightshift.errors import ResultsIncomplete
 from nightshift.loops import LoopKeeper, LoopState
 from nightshift.model import ChunkState, Intent
+from nightshift.report import Reporter
 from nightshift.salvaging import Salvager
 
 type Remove = Callable[[ExitStack], None]
@@ -188,6 +189,29 @@ def _any_generation(stack: ExitStack) -> None:
     stack.enter_context(patch.object(submit, "next_generation_due", due))
 
 
+def _settled_apart(stack: ExitStack) -> None:
+    """Settle a chunk's money first, and move the chunk in a transaction of its own."""
+    many = Items.apply_all
+
+    def apart(self: Any, changes: Sequence[Change]) -> None:
+        edge = [change for change in changes if change.sets.get("state") == ChunkState.COLLECTED]
+        for part in ([change for change in changes if change not in edge], edge):
+            if part:
+                many(self, part)
+
+    stack.enter_context(patch.object(Items, "apply_all", apart))
+
+
+def _no_mark(stack: ExitStack) -> None:
+    """Ask a row for verification without having marked it."""
+    replace_object = s3.S3Outputs.replace
+
+    def unmarked(self: Any, key: str, *args: Any, **named: Any) -> bool:
+        return key.endswith(".asked") or replace_object(self, key, *args, **named)
+
+    stack.enter_context(patch.object(s3.S3Outputs, "replace", unmarked))
+
+
 def _no_foreign(stack: ExitStack) -> None:
     """Take results that are all another's for ours, with all rows missing."""
 
@@ -254,7 +278,7 @@ ABLATIONS: Sequence[Ablation] = (
     Ablation(
         "a batch may be claimed twice",
         _all(
-            _without(dynamodb.ABSENT, pk="BATCH#", kind="Put"),
+            _without(f"{dynamodb.ABSENT} OR #foreign = :yes", pk="BATCH#", kind="Put"),
             _set(dynamodb.DynamoLedger, "claims", lambda _self, _ids: {}),
         ),
         "I1",
@@ -352,5 +376,85 @@ ABLATIONS: Sequence[Ablation] = (
         _set(Salvager, "look", lambda *_: iter(())),
         "residual",
         [("orphan_while_held", "none"), ("orphan_beside_another", "none")],
+    ),
+    Ablation(
+        "money is reserved for a run that has some",
+        _without("attribute_not_exists(#reserved)", pk="RUN#", sets="budget_month"),
+        "its runs have reserved",
+        PLAIN,
+        "budgeting.",
+    ),
+    Ablation(
+        "money is reserved for a held run",
+        _without(dynamodb._SENDS, pk="RUN#", sets="budget_month"),
+        "although it is held",
+        [("hold", "none"), ("cancel", "none")],
+        "budgeting.",
+        PAUSES,
+    ),
+    Ablation(
+        "money is reserved beyond the month's cap",
+        _without("attribute_not_exists(#committed) OR #committed <= :room", pk="BUDGET#"),
+        "more than the cap",
+        [("last_dollar", "none")],
+    ),
+    Ablation("a chunk's money is settled beside its edge", _settled_apart, "the API billed", PLAIN, "results."),
+    Ablation(
+        "a chunk is settled by what was reserved before the pilot was judged",
+        _without("attribute_exists(#reserved) AND #row_reserve = :per_row", pk="RUN#"),
+        r"has -\d+ reserved",
+        [("late_pilot", "none")],
+        "results.Collector._settle: ledger.run",
+        PAUSES,
+    ),
+    Ablation(
+        "money is released whatever it is",
+        _without("#reserved = :seen AND (attribute_exists(#hold) OR #state = :done)", pk="RUN#"),
+        "its runs have reserved",
+        [("hold", "none"), ("bad_pilot", "none"), ("last_dollar", "none")],
+        "report.",
+    ),
+    Ablation(
+        "what a held run has reserved is not released",
+        _set(Reporter, "_release", lambda _self, run, _chunks: run),
+        "reserved for nothing",
+        [("bad_pilot", "none")],
+    ),
+    Ablation(
+        "a chunk is sent without money reserved",
+        _without("attribute_exists(#reserved)", pk="RUN#", kind="ConditionCheck"),
+        "no money is reserved for it",
+        [("slow_resume", "none")],
+        "sending.",
+        PAUSES,
+    ),
+    Ablation(
+        "the rest does not wait for the pilot",
+        _set(decision, "standing_pilot", lambda *_: None),
+        "before its pilot was judged",
+        [("pilot", "none"), ("bad_pilot", "none")],
+    ),
+    Ablation(
+        "a pilot is judged twice",
+        _without("#piloted = :no AND #reserved = :seen", pk="RUN#"),
+        "its runs have reserved",
+        [("pilot", "none")],
+        "budgeting.",
+    ),
+    Ablation(
+        "what a plan follows from is settled twice",
+        _without("attribute_not_exists(#caching) AND ", pk="RUN#", sets="caching"),
+        "had its caching settled",
+        [("pilot", "count: 529")],
+        "planning.",
+        PAUSES,
+    ),
+    Ablation("a row is not marked before it is verified", _no_mark, "are marked as asked", [("verified", "none")]),
+    Ablation(
+        "two verify a run at once",
+        _without("attribute_not_exists(#verifying) AND ", pk="RUN#", sets="verifying"),
+        "its runs have reserved",
+        [("verified", "none")],
+        "verifying.",
     ),
 )

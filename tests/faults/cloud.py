@@ -1,5 +1,6 @@
 """AWS in this process, as template.yaml makes it, and the handlers it invokes: made once, emptied for each history."""
 
+import builtins
 import copy
 import gc
 import importlib.util
@@ -68,7 +69,7 @@ from moto.stepfunctions.models import stepfunctions_backends
 
 import nightshift.clock
 from local import expressions, transactions
-from nightshift import applying, estimating
+from nightshift import applying, estimating, plan_sample
 from nightshift.adapters import multipart, tickets
 from tests.faults import wire
 
@@ -133,11 +134,14 @@ def start() -> Mapping[str, Handler]:
         (tickets, "ThreadPoolExecutor", wire.AtOnce),
         (tickets, "sleep", _sleep),
         (estimating, "SAMPLE", SAMPLE),
+        (plan_sample, "SAMPLE", SAMPLE),
+        (plan_sample, "MOST", SAMPLE),
         (time, "sleep", _sleep),
         (s3_models, "utcnow", lambda: _now().replace(tzinfo=None)),
         (s3_models, "S3_UPLOAD_PART_MIN_SIZE", 1),
         (cloudwatch, "print", lambda *_, **__: None),  # metrics are lines on stdout
     ):
+        assert hasattr(module, name) or hasattr(builtins, name), name
         setattr(module, name, value)
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)

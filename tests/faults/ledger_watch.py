@@ -139,6 +139,8 @@ class LedgerWatch:
             yield f"{key[0]} was put over"
         if "hold" not in before and "hold" in after:
             self.holds.append(HoldCode(after["hold"]["M"]["code"]["S"]))
+        if "reserved" not in before and "reserved" in after and "hold" in after:
+            yield f"{key[0]} has money reserved although it is held"
         if any(before.get(name) != after.get(name) for name in PINNED):
             yield from _told(invariants.of_pins(_decoded(before, Run), _decoded(after, Run)))
 

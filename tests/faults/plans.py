@@ -85,7 +85,7 @@ TWICE = 0.4
 """The share of histories in which a second thing goes wrong somewhere else."""
 RARE = 12
 """Histories that lead to a boundary and are gone through once more, for each that no probe passes."""
-TURNS = 40
+TURNS = 80
 """Times that an ablation's plans are gone through, each time with other times, before its guard counts as untested."""
 
 AT_THE_POST = "sending.Sender._send: api.create"

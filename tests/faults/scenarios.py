@@ -34,6 +34,7 @@ output:
   {answer}
   table: {{key: ticket_id, attribute: category}}
 pilot: {pilot}
+verify: {verify}
 cache: {{ttl: 1h, when: always}}
 batch: {{max_rows: {chunk}, max_bytes: 50000000}}
 limits: {{max_rows: 1000, max_reject_ratio: 0.9, max_usd: {max_usd}}}
@@ -48,6 +49,7 @@ PLAIN: Mapping[str, Any] = {
     "system": "Sort it.",
     "answer": f"labels: [{', '.join(WORDS)}]",
     "pilot": "none",
+    "verify": "none",
     "max_usd": 25,
     "chunk": 3,
     "generations": 1,
@@ -412,27 +414,24 @@ def pilot(story: Story) -> None:
     story.upload("a", rows=7)
 
 
-def bad_pilot(story: Story) -> None:
+def bad_pilot(story: Story, wait: str = "2h") -> None:
     """Every row of the pilot is refused, and nobody approves of that: nothing else is sent."""
-    story.job(pilot="{rows: 2, above: 2}")
+    story.job(pilot=f"{{rows: 2, above: 2, wait: {wait}}}")
     story.world.fault("rows", "refusal", batch_index=0)
     story.upload("a")
     story.may_stay |= {HoldCode.BAD_PILOT}
 
 
 def approved_pilot(story: Story) -> None:
-    """Every row of the pilot is refused, and a person has the rest sent all the same."""
-    bad_pilot(story)
+    """Every row of the pilot is refused, and a person has the rest sent all the same; or it is in flight by then."""
+    bad_pilot(story, wait=story.world.rng.choice(["1m", "2h"]))
     story.approves = frozenset({HoldCode.BAD_PILOT})
 
 
 def late_pilot(story: Story) -> None:
-    """The pilot takes longer than the rest waits for it, and is judged when the rest is in flight; it may be bad."""
+    """The pilot takes longer than the rest waits for it, and is judged when that is in flight."""
     story.job(**WORDY, chunk=5, pilot="{rows: 5, above: 5, wait: 1m}")
-    if story.world.rng.random() < 0.5:
-        story.world.fault("rows", "refusal", batch_index=0)
     story.upload("a", rows=7)
-    story.approves = frozenset({HoldCode.BAD_PILOT})
 
 
 def last_dollar(story: Story) -> None:
@@ -455,11 +454,34 @@ def too_dear(story: Story) -> None:
         story.mend = story.job
 
 
+def dearer(story: Story) -> None:
+    """Rows cost more than was thought, and the run more than its job allows: seen at its pilot, or at its retries."""
+    retried = story.world.rng.random() < 0.5
+    pilot = "none" if retried else "{rows: 2, above: 2}"
+    story.job(answer="text: true", max_tokens=24, pilot=pilot, max_usd="0.000014")
+    if retried:
+        story.world.fault("rows", "overloaded", rate=0.5, first_times=1)
+    story.upload("a")
+    story.approves = frozenset({HoldCode.OVER_MAX_USD})
+
+
 def no_price(story: Story) -> None:
     """Nobody knows the model's price, and a person has the run sent all the same."""
     story.job(model="claude-mythos-5", thinking="adaptive", max_tokens=400)
     story.upload("a")
     story.approves = frozenset({HoldCode.NO_PRICE})
+
+
+def verified(story: Story) -> None:
+    """A sample of the run is asked once more, of the synchronous API; afterwards a person wants a larger one."""
+    story.job(verify="{sample: 2}")
+    story.upload("a")
+
+    def more() -> None:
+        for run_id in ledger_watch.read().runs:
+            story.world.deliver("VerifyFunction", {"v": 1, "run_id": run_id, "sample": 3})
+
+    story.later(story.world.rng.uniform(900, 2500), more)
 
 
 def new_job(story: Story) -> None:
@@ -477,7 +499,7 @@ def slow_resume(story: Story) -> None:
     """A held run is let go on, and its loop dies at once: until an audit comes by it is open, and has no money."""
     story.job()
     story.upload("a")
-    at = story.world.rng.uniform(0.5, 4)
+    at = story.world.rng.uniform(3, 12)
     story.world.lost_events = 1.0
 
     def resume(control: Control, run_id: RunId) -> None:
@@ -526,6 +548,8 @@ SCENARIOS: Mapping[str, Callable[[Story], None]] = {
         late_pilot,
         last_dollar,
         too_dear,
+        dearer,
+        verified,
         no_price,
         new_job,
         slow_resume,

@@ -33,6 +33,8 @@ PRICES = {
     "ephemeral_1h_input_tokens": 100_000,
 }
 """Picodollars of a token of claude-haiku-5-5 in a batch, by hand: 0.05, 0.25, 0.005, 0.0625 and 0.10 USD a million."""
+SYNCHRONOUS = 2
+"""Times that, what the synchronous API asks."""
 BEYOND = 1000.0
 """Seconds between a POST and its batch's becoming visible that are more than any grace: the residual risk R1."""
 FAR = 40 * 3600.0
@@ -76,6 +78,7 @@ def judge(story: Story) -> Verdict:
                 found.problems.append(f"{run.run_id} stays held: {run.hold.code}: {run.hold.reason}")
         else:
             found.problems.append(f"I6 {run.run_id} is open and not held at the end")
+    found.problems += _verified(story, list(ledger.runs.values()))
     if ledger.intent is not None and not found.held:
         found.problems.append("an intent stands at the end")
     _judge_rows(story, list(ledger.runs.values()), rows, found)
@@ -162,6 +165,18 @@ def _judge_money(rows: Mapping[int, list[Sending]], found: Verdict, late: set[st
                 found.problems.append(f"{after.custom_id} was sent while {before.custom_id} was in flight")
     if found.paid_twice:
         found.problems.append(f"{found.paid_twice} rows were paid for twice")
+
+
+def _verified(story: Story, runs: list[Run]) -> Iterator[str]:
+    """Hold what the synchronous API answered against the rows that were marked, and what runs say that it cost."""
+    answered = story.world.api.answered
+    marked = sum(key.endswith(".asked") for key in cloud.objects("runs/"))
+    if len(answered) > marked:
+        yield f"the synchronous API answered {len(answered)} rows, and {marked} are marked as asked"
+    cost = sum(SYNCHRONOUS * price * use.tokens[name] for use in answered for name, price in PRICES.items())
+    said = sum(run.verify_spent + (run.verifying.said if run.verifying is not None else 0) for run in runs)
+    if said < cost:
+        yield f"the samples cost {cost}, and the runs say at most {said}"
 
 
 # --- tickets

@@ -310,8 +310,8 @@ class _Stream(httpx2.SyncByteStream):
 
 def _operation(request: httpx2.Request) -> str:
     """Name what is asked of the API."""
-    if request.url.path.endswith("/count_tokens"):
-        return "count_tokens"
+    if request.url.path in {"/v1/messages", "/v1/messages/count_tokens"}:
+        return request.url.path.removeprefix("/v1/").removeprefix("messages/")
     path = request.url.path.removeprefix("/v1/messages/batches")
     if request.method == "POST":
         return "cancel" if path.endswith("/cancel") else "create"
