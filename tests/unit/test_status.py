@@ -280,8 +280,10 @@ def test_a_run_that_can_send_nothing_for_thirty_hours_is_held_and_says_why(loop:
     loop.ledger.plan_chunk(chunk())
     loop.ledger.finish_plan(run(rows=3, plan_digest="d"))
     loop.clock.move(minutes=7)
+    now = loop.ledger.run(RUN)
     for _ in range(91):
-        assert (now := loop.ledger.run(RUN)).hold is None
+        now = loop.ledger.run(RUN)
+        assert now.hold is None
         loop.look()
         loop.clock.move(minutes=20)
         loop.ledger.postpone(loop.ledger.chunks(RUN)[0], not_before=loop.clock(), error="HTTP 429: the queue is full")
