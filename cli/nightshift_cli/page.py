@@ -67,9 +67,11 @@ def _cancel_lines(summary: Summary) -> Iterator[tuple[str, str]]:
     )
     yield "run", run.run_id
     yield "state", f"held: {run.hold.code}" if run.hold is not None else summary.state
-    yield "in flight", "\n".join(f"{c.batch_id}: {c.rows:,} rows of {c.id}" for c in sent) or "no batch"
+    left = {True: "; adopted, so it may be another's, and runs on", False: ""}
+    batches = (f"{c.batch_id}: {c.rows:,} rows of {c.id}{left[c.adopted]}" for c in sent)
+    yield "in flight", "\n".join(batches) or "no batch"
     if sending:
-        unknown = (f"{c.rows:,} rows of {c.id}: their batch is canceled once it is known" for c in sending)
+        unknown = (f"{c.rows:,} rows of {c.id}: their batch is canceled if its create is answered" for c in sending)
         yield "sending", "\n".join(unknown)
     unfinished = "" if run.planned else "; the plan is not finished"
     yield "not sent", f"{sum(c.rows for c in planned):,} rows in {len(planned):,} chunks{unfinished}"

@@ -60,10 +60,10 @@ def collected(ledger: DynamoLedger, number: int, tally: Tally) -> Chunk:
     return done
 
 
-def sent(ledger: DynamoLedger, number: int) -> None:
+def sent(ledger: DynamoLedger, number: int, *, adopted: bool = False) -> None:
     ledger.plan_chunk(planned := chunk(number))
     ledger.start_send(planned, sending := intent(number))
-    ledger.sent(sending, batch(f"msgbatch_{number}"), adopted=False)
+    ledger.sent(sending, batch(f"msgbatch_{number}"), adopted=adopted)
 
 
 def finish_plan(ledger: DynamoLedger, rows: int) -> None:
@@ -304,7 +304,7 @@ def test_cancel_first_only_says_what_would_be_canceled(nightshift: CliStack) -> 
     nightshift.ledger.create_run(run())
     collected(nightshift.ledger, 1, ANSWERED)
     sent(nightshift.ledger, 2)
-    sent(nightshift.ledger, 3)
+    sent(nightshift.ledger, 3, adopted=True)
     for number in (4, 5, 6):
         nightshift.ledger.plan_chunk(chunk(number))
     nightshift.ledger.start_send(chunk(4), intent(4))
@@ -318,8 +318,8 @@ def test_cancel_first_only_says_what_would_be_canceled(nightshift: CliStack) -> 
             "run       triage-20261122-abcdefgh",
             "state     open",
             "in flight msgbatch_2: 3 rows of g0-000002",
-            "          msgbatch_3: 3 rows of g0-000003",
-            "sending   3 rows of g0-000004: their batch is canceled once it is known",
+            "          msgbatch_3: 3 rows of g0-000003; adopted, so it may be another's, and runs on",
+            "sending   3 rows of g0-000004: their batch is canceled if its create is answered",
             "not sent  6 rows in 2 chunks; the plan is not finished",
         ],
         ["nothing is canceled yet: add --yes"],

@@ -55,11 +55,11 @@ class Desk:
             self.api.stored[made.id] = replace(self.api.stored[made.id], request_counts=counts)
         return self.api.stored[made.id]
 
-    def send(self) -> BatchId:
+    def send(self, *, adopted: bool = False) -> BatchId:
         """Let the chunk be sent, as submit does."""
         made = self.api.add(3)
         self.ledger.start_send(self.chunk(), replace(intent(), attempt=self.chunk().attempt + 1))
-        self.ledger.sent(replace(intent(), attempt=self.chunk().attempt), made, adopted=False)
+        self.ledger.sent(replace(intent(), attempt=self.chunk().attempt), made, adopted=adopted)
         return made.id
 
     def chunk(self) -> Chunk:
@@ -139,6 +139,25 @@ def test_an_orphan_takes_the_place_of_a_batch_that_still_runs_which_is_canceled(
     assert desk.api.cancels == [second]
     assert desk.claim(second) == Claim(RUN, FIRST, superseded=True)
     assert desk.look() == []  # it is canceling: nothing is to be done, and nothing to be told
+
+
+def test_what_a_chunk_had_adopted_and_not_read_is_not_canceled_when_its_own_batch_shows(desk: Desk) -> None:
+    orphan = desk.orphan()
+    adopted = desk.send(adopted=True)
+
+    (found,) = desk.look()
+
+    where = f"{RUN} {FIRST} has it in place of {adopted}, which may be another's and runs on"
+    assert found == Found(orphan.id, Fate.SALVAGED, where)
+    assert (desk.chunk().batch_id, desk.api.cancels) == (orphan.id, [])
+    assert desk.claim(adopted) == Claim(RUN, FIRST, foreign=True)
+    assert desk.fates() == [Fate.ORPHAN]  # whose it is shows when it has ended
+
+    desk.api.end(adopted, b'{"custom_id": "somebody-else"}\n')
+    assert desk.fates() == [Fate.FOREIGN]
+    desk.api.lines[adopted] = f'{{"custom_id": "{custom_id(RUN, FIRST, 1)}"}}\n'.encode()
+    assert desk.fates() == [Fate.PAID_TWICE]
+    assert desk.api.cancels == []
 
 
 def test_a_cancel_that_was_lost_is_asked_for_again(desk: Desk) -> None:

@@ -235,19 +235,22 @@ def test_cancels_that_take_long_are_left_to_the_next_look(loop: Loop, monkeypatc
     assert [loop.look().canceled, loop.look().canceled] == [3, 1]
 
 
-def test_a_create_that_was_not_known_when_its_run_was_canceled_is_canceled_once_it_is_adopted(loop: Loop) -> None:
-    loop.ledger.plan_chunk(chunk())
-    loop.ledger.start_send(chunk(), sending := intent())
-    loop.ledger.finish_plan(run(rows=3, plan_digest="d"))
-    lost = loop.api.add(3)
+def test_a_create_that_was_not_known_when_its_run_was_canceled_is_settled_and_its_batch_runs_on(loop: Loop) -> None:
+    loop.ledger.plan_chunk(chunk(2))
+    loop.send(1)
+    (own,) = loop.api.stored
+    loop.ledger.start_send(chunk(2), sending := intent(2))
+    found = loop.api.add(3)
     loop.ledger.cancel(RUN, CANCELED)
-    assert (loop.look().step.kind, loop.api.cancels) == (StepKind.WAIT, [])
+    assert loop.look().canceled == 1
     loop.clock.move(minutes=30)
     assert loop.look().step.kind is StepKind.SUBMIT
 
-    loop.ledger.sent(sending, lost, adopted=True)
+    loop.ledger.sent(sending, found, adopted=True)
 
-    assert (loop.look().canceled, loop.api.cancels) == (1, [lost.id])
+    look = loop.look()
+    assert (look.canceled, look.trouble) == (0, f"{found.id} was adopted, and may be another's: it is not canceled")
+    assert loop.api.cancels == [own]
 
 
 def test_the_wait_grows_with_the_time_since_the_last_change(loop: Loop) -> None:

@@ -349,7 +349,7 @@ class Claim:
     run_id: RunId
     chunk: ChunkId
     foreign: bool = False
-    """True where its results proved to be another's."""
+    """True where its results proved to be another's, or the chunk that had adopted it found its own."""
     superseded: bool = False
     """True where the chunk has taken another batch of its rows in its place."""
 

@@ -357,6 +357,8 @@ class Ledger(Protocol):
     def swap(self, chunk: Chunk, batch: BatchView) -> None:
         """One transaction: a SENT chunk takes this batch in place of its own, whose claim is marked superseded.
 
+        One that it had adopted, and not read, is marked foreign: whose it is shows when it has ended.
+
         Raises:
             Conflict: the chunk has moved on, or somebody has the batch.
         """

@@ -127,16 +127,18 @@ class Salvager:
                 self.ledger.salvage(chunk, batch)
                 return Found(batch.id, Fate.SALVAGED, f"{where} was planned, and has it now")
             case ChunkState.SENT if self._swapped(chunk, batch):
-                return Found(batch.id, Fate.SALVAGED, f"{where} has it in place of {chunk.batch_id}, which is canceled")
+                rest = "which may be another's and runs on" if chunk.adopted else "which is canceled"
+                return Found(batch.id, Fate.SALVAGED, f"{where} has it in place of {chunk.batch_id}, {rest}")
             case _:
                 return Found(batch.id, Fate.PAID_TWICE, f"{where} has {chunk.batch_id}")
 
     def _swapped(self, chunk: Chunk, batch: BatchView) -> bool:
-        """Give the chunk this batch in place of one that has not ended, and cancel that one."""
+        """Give the chunk this batch in place of one that has not ended, and cancel that one if it is ours for sure."""
         if chunk.batch_id is None or self.api.batch(chunk.batch_id).ended:
             return False
         self.ledger.swap(chunk, batch)
-        self.api.cancel(chunk.batch_id)  # where this is lost, the mark on its claim has it canceled next time
+        if not chunk.adopted:
+            self.api.cancel(chunk.batch_id)  # where this is lost, the mark on its claim has it canceled next time
         return True
 
 

@@ -135,14 +135,20 @@ class Watcher:
         return len(ended)
 
     def _cancel(self, run: Run, seen: Sequence[tuple[Chunk, BatchView]], troubles: list[str]) -> int:
-        """Cancel what a canceled run still has in progress; return how many. The next look tries again what failed."""
+        """Cancel what a canceled run still has in progress; return how many. The next look tries again what failed.
+
+        A batch that was found again may be another's, until its results are read: it is left to run.
+        """
         if run.hold is None or run.hold.code is not HoldCode.CANCELED:
             return 0
         canceled, until = 0, self.clock() + CANCELING
-        for _, batch in seen:
-            if batch.processing_status == "in_progress" and self.clock() < until:
+        running = [(chunk, batch.id) for chunk, batch in seen if batch.processing_status == "in_progress"]
+        for chunk, batch_id in running:
+            if chunk.adopted:
+                troubles.append(f"{batch_id} was adopted, and may be another's: it is not canceled")
+            elif self.clock() < until:
                 try:
-                    self.api.cancel(batch.id)
+                    self.api.cancel(batch_id)
                     canceled += 1
                 except ApiError as error:
                     troubles.append(str(error))

@@ -491,7 +491,7 @@ class DynamoLedger:
         mine: dict[str, Any] = {"run": chunk.run_id, "chunk": chunk.id}
         old = Change(
             batch_key(BatchId(chunk.batch_id or "")),
-            {"superseded": True},
+            {"foreign" if chunk.adopted else "superseded": True},
             when="#run_id = :run AND #chunk = :chunk",
             values=mine,
         )
