@@ -330,6 +330,16 @@ def test_a_message_that_never_comes_is_waited_for_as_long_as_was_said(server: Se
     assert len(server.posts()) == 1
 
 
+@pytest.mark.parametrize(
+    "answer", [page(200), say(200), say(200, {}), say(200, ["a"]), say(200, {"input_tokens": "many"})], ids=range(5)
+)
+def test_what_is_no_count_of_tokens_is_trouble_with_the_api(server: Server, answer: Answer) -> None:
+    server.answers = [answer]
+
+    with pytest.raises(Ambiguous):
+        api(server.url).count_tokens({"messages": []})
+
+
 def read_results(made: AnthropicBatches, url: str) -> bytes:
     with made.results(batch(results_url=f"{url}/v1/messages/batches/msgbatch_01/results")) as blocks:
         return b"".join(blocks)
@@ -361,6 +371,7 @@ READS: dict[str, tuple[Callable[[AnthropicBatches, str], object], Any]] = {
     "batch": (lambda made, _: made.batch(BatchId("msgbatch_01")), WIRE),
     "batches": (lambda made, _: list(made.batches(START)), PAGE),
     "cancel": (lambda made, _: made.cancel(BatchId("msgbatch_01")), WIRE),
+    "count_tokens": (lambda made, _: made.count_tokens({"messages": []}), {"input_tokens": 7}),
     "results": (read_results, {"custom_id": "a"}),
     "message": (lambda made, _: made.message(TICKET, timeout=5), {"type": "message"}),
 }

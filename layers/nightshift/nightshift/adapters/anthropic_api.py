@@ -149,10 +149,13 @@ class AnthropicBatches:
         """See `ports.BatchApi`."""
         options: Any = {"timeout": COUNT_SECONDS}
         # Not the SDK's own method, which warns of old models and takes no key that it does not know.
-        counted = self._call(
+        counted: object = self._call(
             lambda client: client.post(COUNT_PATH, cast_to=MessageTokensCount, body=params, options=options)
         )
-        return counted.input_tokens
+        tokens = getattr(counted, "input_tokens", None)  # what is no JSON comes as a text, in spite of `cast_to`
+        if not isinstance(tokens, int):
+            raise Ambiguous("The API answered 200 with something that is not a count of tokens.")
+        return tokens
 
     def message(self, params: bytes, timeout: float) -> Mapping[str, Any]:
         """See `ports.BatchApi`. A 401 has cost nothing, so with a rotated key one more POST is safe."""
