@@ -340,6 +340,18 @@ def test_what_is_no_count_of_tokens_is_trouble_with_the_api(server: Server, answ
         api(server.url).count_tokens({"messages": []})
 
 
+@pytest.mark.parametrize(
+    "answer", [page(200), say(200), say(200, {}), say(200, ["a"]), say(200, {"data": None})], ids=range(5)
+)
+def test_what_is_no_list_of_batches_is_trouble_with_the_api_and_not_an_empty_list(
+    server: Server, answer: Answer
+) -> None:
+    server.answers = [answer]
+
+    with pytest.raises(Ambiguous):
+        list(api(server.url).batches(START))
+
+
 def read_results(made: AnthropicBatches, url: str) -> bytes:
     with made.results(batch(results_url=f"{url}/v1/messages/batches/msgbatch_01/results")) as blocks:
         return b"".join(blocks)

@@ -171,7 +171,10 @@ class AnthropicBatches:
 
     def _page(self, after: str | None) -> Any:
         start = after or anthropic.omit
-        return self._call(lambda client: client.messages.batches.list(limit=PAGE, after_id=start, timeout=POLL_SECONDS))
+        page = self._call(lambda client: client.messages.batches.list(limit=PAGE, after_id=start, timeout=POLL_SECONDS))
+        if not isinstance(page.data, list):
+            raise Ambiguous("The API answered 200 with something that is not a list of batches.")
+        return page
 
     @contextmanager
     def results(self, batch: BatchView) -> Iterator[Iterator[bytes]]:
