@@ -303,6 +303,15 @@ def test_nothing_is_sent_for_a_held_run(ledger: DynamoLedger) -> None:
     assert ledger.intent() is None
 
 
+def test_a_sender_that_was_frozen_over_a_new_plan_sends_nothing_of_the_old_one(ledger: DynamoLedger) -> None:
+    ledger.create_run(run())
+    ledger.plan_chunk(chunk(sha256="11"))
+
+    with pytest.raises(Conflict):
+        ledger.start_send(chunk(), intent())
+    assert (ledger.intent(), ledger.chunks(RUN)) == (None, [chunk(sha256="11")])
+
+
 def test_a_sent_chunk_has_its_batch_and_the_batch_its_claim(ledger: DynamoLedger) -> None:
     sending(ledger)
 

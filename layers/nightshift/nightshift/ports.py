@@ -305,6 +305,8 @@ class Ledger(Protocol):
     def start_send(self, chunk: Chunk, intent: Intent) -> None:
         """One transaction: put the intent if absent; PLANNED → SENDING (attempt + 1); the run is open and not held.
 
+        The chunk's plan is the one that was read: a run that was planned anew begins at attempt 0 again.
+
         Raises:
             Conflict: any of these did not hold, and the standing intent is not this very one.
         """

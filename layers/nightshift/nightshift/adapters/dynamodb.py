@@ -418,8 +418,8 @@ class DynamoLedger:
                 Change(
                     chunk_key(chunk.run_id, chunk.id),
                     {"state": ChunkState.SENDING, "attempt": intent.attempt, "not_before": None},
-                    when="#state = :planned AND #attempt = :before",
-                    values={"planned": ChunkState.PLANNED, "before": intent.attempt - 1},
+                    when="#state = :planned AND #attempt = :before AND #sha256 = :plan",
+                    values={"planned": ChunkState.PLANNED, "before": intent.attempt - 1, "plan": chunk.sha256},
                 ),
                 Change(
                     run_key(chunk.run_id),
