@@ -413,6 +413,17 @@ def test_not_now_means_later_and_not_held(desk: Desk, error: ApiError, seconds: 
     assert desk.ledger.intent() is None
 
 
+def test_a_refusal_frees_the_stack_before_it_holds_the_run(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.api.fail = [Rejected("bad body", status=400)]
+    monkeypatch.setattr(desk.ledger, "hold", lambda *_: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        desk.send()
+
+    assert desk.ledger.intent() is None
+    assert desk.states() == [ChunkState.PLANNED, ChunkState.PLANNED]
+
+
 def test_a_key_that_fails_the_probe_leaves_no_intent(desk: Desk) -> None:
     desk.api.down = Unauthorized("bad key", status=401)
 

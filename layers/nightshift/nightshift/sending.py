@@ -189,9 +189,10 @@ class Sender:
         """Nothing was created, for certain: back to PLANNED, and hold where trying again cannot help."""
         now = self.clock()
         wait = error.retry_after if isinstance(error, NotAccepted) else LOOK_AGAIN.total_seconds()
+        # First: while the intent stands, no run of the stack sends anything.
+        self.ledger.not_sent(intent, not_before=now + timedelta(seconds=wait), error=str(error))
         if (hold := hold_for(error, now)) is not None:
             self.ledger.hold(intent.run_id, hold)
-        self.ledger.not_sent(intent, not_before=now + timedelta(seconds=wait), error=str(error))
 
     def settle(self, intent: Intent) -> bool:
         """Reconcile a create whose outcome is not known, when its grace has passed. True where the intent is gone."""

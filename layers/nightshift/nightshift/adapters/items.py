@@ -6,7 +6,7 @@ by a consistent read: where the item already says what the change would have sai
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -26,7 +26,7 @@ type Key = dict[str, str]
 type Item = dict[str, Any]
 
 CONFLICT_TRIES = 6
-"""Transactions that met another one on the same item are tried again this often, 50 ms * 2^n apart."""
+"""Writes that met a transaction on the same item are tried again this often, 50 ms * 2^n apart."""
 
 _to_wire = TypeSerializer().serialize
 _from_wire = TypeDeserializer().deserialize
@@ -177,12 +177,9 @@ class Items:
         Raises:
             Conflict: the condition did not hold, and the item says something else.
         """
-        request = change.request(self.table)
+        write: Callable[..., object] = self.client.put_item if change.kind == "Put" else self.client.update_item
         try:
-            if change.kind == "Put":
-                self.client.put_item(**request)
-            else:
-                self.client.update_item(**request)
+            _settled(lambda: write(**change.request(self.table)))
         except self.client.exceptions.ConditionalCheckFailedException:
             if not change.stands(self.get(change.key)):
                 raise Conflict(_where(change)) from None
@@ -194,33 +191,44 @@ class Items:
             Conflict: a condition did not hold.
         """
         parts: list[TransactWriteItemTypeDef] = [cast("Any", {c.kind: c.request(self.table)}) for c in changes]
-        for attempt in range(CONFLICT_TRIES):
-            try:
-                self.client.transact_write_items(TransactItems=parts)
-            except self.client.exceptions.TransactionCanceledException as error:
-                codes = [r.get("Code", "None") for r in cast("Any", error.response)["CancellationReasons"]]
-                if "ConditionalCheckFailed" in codes:
-                    if self._all_stand(changes):
-                        return
-                    refused = changes[codes.index("ConditionalCheckFailed")]
-                    raise Conflict(_where(refused)) from None
-                if attempt == CONFLICT_TRIES - 1 or not _passing(codes):
-                    raise
-                time.sleep(0.05 * 2**attempt)
-            except ClientError as error:
-                if error.response["Error"]["Code"] != "TransactionInProgressException" or attempt == CONFLICT_TRIES - 1:
-                    raise
-                time.sleep(0.05 * 2**attempt)
-            else:
-                return
+        try:
+            _settled(lambda: self.client.transact_write_items(TransactItems=parts))
+        except self.client.exceptions.TransactionCanceledException as error:
+            codes = _reasons(error)
+            if "ConditionalCheckFailed" not in codes:
+                raise
+            if not self._all_stand(changes):
+                raise Conflict(_where(changes[codes.index("ConditionalCheckFailed")])) from None
 
     def _all_stand(self, changes: Sequence[Change]) -> bool:
         return all(c.stands(self.get(c.key)) for c in changes if c.kind != "ConditionCheck")
 
 
-def _passing(codes: Sequence[str]) -> bool:
-    """Tell whether a cancelled transaction may go through when tried again."""
-    return set(codes) <= {"None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+def _settled(write: Callable[[], object]) -> None:
+    """Write, again for a while where a transaction of somebody else's is at the same item."""
+    for attempt in range(CONFLICT_TRIES):
+        try:
+            write()
+        except ClientError as error:
+            if attempt == CONFLICT_TRIES - 1 or not _passing(error):
+                raise
+            time.sleep(0.05 * 2**attempt)
+        else:
+            return
+
+
+def _passing(error: ClientError) -> bool:
+    """Tell whether a write that was refused may go through when tried again."""
+    code = error.response["Error"]["Code"]
+    if code != "TransactionCanceledException":
+        return code in {"TransactionConflictException", "TransactionInProgressException"}
+    passing = {"None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+    return set(_reasons(error)) <= passing
+
+
+def _reasons(error: ClientError) -> Sequence[str]:
+    """Return why a transaction was cancelled, a code for each of its parts."""
+    return [reason.get("Code", "None") for reason in cast("Any", error.response)["CancellationReasons"]]
 
 
 def _where(change: Change) -> str:
