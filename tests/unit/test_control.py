@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import pytest
 
@@ -80,7 +81,7 @@ def test_a_run_that_does_not_exist_is_not_canceled(control: Control) -> None:
 class Mended(MemoryInputs):
     """The job file has been put anew; `meanwhile` happens when somebody reads it."""
 
-    meanwhile: Callable[[], None] = lambda: None
+    meanwhile: Callable[[], object] = lambda: None
 
     def job(self, name: str, version_id: str | None = None) -> tuple[JobRef, bytes]:
         self.meanwhile()
@@ -124,6 +125,20 @@ def test_a_resume_that_another_has_overtaken_touches_nothing_that_is_being_sent(
 
     assert ([c.state for c in ledger.chunks(RUN)], outputs.files) == ([ChunkState.SENDING], files)
     assert (ledger.run(RUN).job, started.names) == (run().job, [])
+
+
+def test_a_cancel_that_lands_in_the_middle_of_a_resume_stands(
+    ledger: DynamoLedger, clock: MovableClock, started: Started
+) -> None:
+    held_unsent(ledger, outputs := MemoryOutputs())
+    inputs = Mended(meanwhile=lambda: ledger.cancel(RUN, Hold(HoldCode.CANCELED, "stop", START + timedelta(hours=1))))
+
+    with pytest.raises(Conflict, match=rf"^Somebody else holds, cancels or resumes run {RUN} just now: look again\."):
+        Control(ledger, inputs, outputs, started, clock).resume(RUN)
+
+    hold = ledger.run(RUN).hold
+    assert hold is not None
+    assert (hold.code, started.names) == (HoldCode.CANCELED, [])
 
 
 def test_money_that_is_still_reserved_is_released_before_a_run_is_planned_anew(

@@ -110,6 +110,26 @@ def test_a_release_lifts_the_hold_and_remembers_what_was_approved(ledger: Dynamo
     assert ledger.release(released, approve=HoldCode.SAME_ROWS).approved == (HoldCode.SAME_ROWS,)
 
 
+def test_a_release_lifts_no_hold_but_the_one_that_was_read(ledger: DynamoLedger) -> None:
+    ledger.create_run(run(hold=HOLD))
+    read = ledger.run(RUN)
+    canceled = Hold(HoldCode.CANCELED, "wrong prompt", START + timedelta(microseconds=1))
+    ledger.cancel(RUN, canceled)
+
+    with pytest.raises(Conflict):
+        ledger.release(read, approve=None)
+    with pytest.raises(Conflict):
+        ledger.release(run(), approve=None)  # read before there was any
+    assert ledger.run(RUN).hold == canceled
+
+
+def test_a_release_whose_answer_was_lost_is_found_to_stand(ledger: DynamoLedger) -> None:
+    ledger.create_run(run(hold=HOLD))
+    read = ledger.run(RUN)
+
+    assert ledger.release(read, approve=HoldCode.SAME_ROWS) == ledger.release(read, approve=HoldCode.SAME_ROWS)
+
+
 def test_the_loop_moves_to_the_next_execution_once(ledger: DynamoLedger) -> None:
     ledger.create_run(run())
 

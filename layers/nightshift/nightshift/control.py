@@ -65,9 +65,17 @@ class Control:
             message = f"Run {run_id} is done; there is nothing to resume."
             raise Conflict(message)
         if run.hold is not None:
-            self._take_newest_job(run)
-            run = self.ledger.release(run, approve=run.hold.code if approve else None)
+            run = self._release(run, run.hold, approve=approve)
         return self._start_next(run)
+
+    def _release(self, run: Run, hold: Hold, *, approve: bool) -> Run:
+        """Lift the hold that was read, and no other: somebody may cancel the run meanwhile."""
+        try:
+            self._take_newest_job(run)
+            return self.ledger.release(run, approve=hold.code if approve else None)
+        except Conflict as error:
+            message = f"Somebody else holds, cancels or resumes run {run.run_id} just now: look again. ({error})"
+            raise Conflict(message) from None
 
     def _start_next(self, run: Run) -> Run:
         """Move the loop on, so that the next look is now; an execution that still lives hands over and ends."""

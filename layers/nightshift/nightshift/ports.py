@@ -159,7 +159,11 @@ class Ledger(Protocol):
         ...
 
     def release(self, run: Run, *, approve: HoldCode | None) -> Run:
-        """Lift the hold, approve of its reason where one is given, forget failures so far, and return the run."""
+        """Lift the hold, approve of its reason where one is given, forget failures so far, and return the run.
+
+        Raises:
+            Conflict: the run is held for something else by now, or not any more.
+        """
         ...
 
     def replan(self, run: Run, job: JobRef, at: datetime) -> None:

@@ -170,7 +170,10 @@ class DynamoLedger:
             if chunk.failures:
                 self._change_chunk(chunk, chunk.state, None, failures=0, not_before=None)
         forgotten: dict[str, Any] = {"fruitless": 0, "retry_at": None, "dispatched": False, "unsent_since": None}
-        self._change_run(run.run_id, hold=None, approved=approved, restarts=0, restarted_at="", **forgotten)
+        seen: tuple[str, dict[str, Any]] = ("attribute_not_exists(#hold)", {})
+        if run.hold is not None:
+            seen = ("#hold.#at = :seen", {"seen": timestamp(run.hold.at)})
+        self._change_run(run.run_id, *seen, hold=None, approved=approved, restarts=0, restarted_at="", **forgotten)
         return self.run(run.run_id)
 
     def replan(self, run: Run, job: JobRef, at: datetime) -> None:
