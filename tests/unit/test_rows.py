@@ -73,7 +73,7 @@ def test_a_row_is_its_id_the_columns_that_the_job_uses_and_its_place() -> None:
         record=1,
         digest=digest,
         byte_offset=1,
-        sha256=hashlib.sha256(line).hexdigest(),
+        raw=line,
     )
 
 

@@ -521,8 +521,8 @@ class Row(msgspec.Struct, frozen=True):
     """16 hex characters over the row's own content."""
     byte_offset: int = 0
     """Bytes before it in the (unpacked) file."""
-    sha256: str = ""
-    """Hex digest of its bytes, for a reject that comes after reading: a duplicate, for one."""
+    raw: bytes = b""
+    """It, as it was read: for a reject that comes after reading, a duplicate, for one."""
 
 
 @dataclass(frozen=True, slots=True)

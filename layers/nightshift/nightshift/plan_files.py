@@ -13,7 +13,7 @@ import msgspec
 from nightshift import run_files
 from nightshift.errors import Conflict
 from nightshift.job import Batch
-from nightshift.model import Chunk, ChunkId, ChunkState, PlannedRow, Reject, Row, RowClass, Run, Tally, custom_id
+from nightshift.model import Chunk, ChunkId, ChunkState, PlannedRow, Reject, Row, RowClass, Run, Tally, custom_id_prefix
 from nightshift.ports import Outputs, Upload
 from nightshift.requests import request_line
 
@@ -78,6 +78,7 @@ class Draft:
         self._outputs = outputs
         self._run = run
         self._chunk = chunk
+        self._prefix = custom_id_prefix(run.run_id, chunk)
         self._batch = batch
         self._stack = ExitStack()
         self._plan = self._once(run_files.plan(run.run_id, chunk, run.plan))
@@ -99,7 +100,7 @@ class Draft:
 
         The first row always fits: a chunk is never empty.
         """
-        name = custom_id(self._run.run_id, self._chunk, self.rows + 1)
+        name = f"{self._prefix}{self.rows + 1:06d}"
         line = request_line(name, params)
         size = _BRACKETS + self._plan.size + len(line)
         if self.rows and (self.rows == self._batch.max_rows or size > self._batch.max_bytes):

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 _CLOSING_TAG = re.compile(r"</\s*([A-Za-z][\w.-]*)")
@@ -41,6 +42,7 @@ class Prompt:
             raise PromptError(
                 "uses no column of the input, so all rows would ask the same: write {{ column }} where it belongs"
             )
+        self._format = _format(tree, self.variables)
         tags = sorted({re.escape(name) for name in _CLOSING_TAG.findall(source)})
         self._closing = re.compile(rf"<(/\s*(?:{'|'.join(tags)}))\b", re.IGNORECASE) if tags else None
 
@@ -57,7 +59,22 @@ class Prompt:
         if closing is not None:
             values = {k: closing.sub(r"<\\\1", v) if "</" in v else v for k, v in values.items()}
         try:
-            return self._template.render(values)
+            return self._format % values if self._format else self._template.render(values)
         # A template can fail in any way its expressions can; what it says may quote the row.
         except Exception as error:  # noqa: BLE001
             raise PromptError(f"the prompt cannot be rendered with this row ({type(error).__name__})") from None
+
+
+def _format(tree: nodes.Template, columns: AbstractSet[str]) -> str:
+    """Return a template that only inserts columns as a %-format: the same text in a tenth of the time. Else nothing."""
+    written: list[str] = []
+    for node in tree.body:
+        for part in node.nodes if isinstance(node, nodes.Output) else [node]:
+            match part:
+                case nodes.TemplateData(data=text):
+                    written.append(text.replace("%", "%%"))
+                case nodes.Name(name=name) if name in columns:
+                    written.append(f"%({name})s")
+                case _:
+                    return ""
+    return "".join(written)

@@ -4,6 +4,8 @@ import hashlib
 import json
 from typing import Any
 
+import msgspec
+
 from nightshift.input_codes import InputCode, RowFault
 from nightshift.job import Job
 from nightshift.job_sections import Budget
@@ -14,6 +16,9 @@ from nightshift.rows import text
 _ID_START = b'{"custom_id":"'
 _PARAMS = b'","params":'
 _END = b"}\n"
+
+
+_encode = msgspec.json.Encoder().encode
 
 
 def _json(value: Any) -> str:
@@ -45,7 +50,7 @@ class Renderer:
             raise RowFault(InputCode.NOT_RENDERED, str(error)) from None
         if not prompt.strip():
             raise RowFault(InputCode.EMPTY_BODY, "the prompt comes out empty for this row")
-        return self._head + _json(prompt).encode() + self._tail
+        return self._head + _encode(prompt) + self._tail
 
 
 def request_line(custom_id: str, params: bytes) -> bytes:

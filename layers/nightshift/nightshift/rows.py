@@ -6,7 +6,7 @@ Everything here is a function of the bytes and the job: the same object gives th
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, BinaryIO
 
@@ -22,6 +22,7 @@ MAX_ID = 256
 """Characters of a row's id."""
 _SHOWN_ID = 64
 """Characters of an id in a reject."""
+_BODY = (str, int, Decimal, type(None))
 _INVISIBLE = re.compile(r"[\s\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]*")
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -35,7 +36,8 @@ def check(stream: BinaryIO, spec: InputSpec) -> int:
     Raises:
         BadInput: the file is refused.
     """
-    return sum(1 for _ in _records(stream, spec))
+    lines = content.lines(stream)
+    return sum(1 for _ in rows_csv.records(lines, spec)) if spec.format == "csv" else rows_jsonl.count(lines)
 
 
 def read(stream: BinaryIO, spec: InputSpec, *, file: int, digest: str, after: int = 0) -> Iterator[Row | Reject]:
@@ -48,6 +50,7 @@ def read(stream: BinaryIO, spec: InputSpec, *, file: int, digest: str, after: in
         digest: names the object version in row-number ids.
         after: records to leave out from the start: those that are planned already.
     """
+    columns = sorted(spec.required | spec.optional)
     for record in _records(stream, spec):
         if record.number <= after:
             continue
@@ -55,7 +58,7 @@ def read(stream: BinaryIO, spec: InputSpec, *, file: int, digest: str, after: in
             yield _reject(record, record.fault, file)
             continue
         try:
-            yield _row(record, spec, file, digest)
+            yield _row(record, spec, columns, file, digest)
         except RowFault as fault:
             yield _reject(record, fault, file, record.values.get(spec.id) if spec.id else None)
 
@@ -71,7 +74,7 @@ def reject_row(row: Row, row_class: RowClass, code: InputCode, detail: str) -> R
         row_class=row_class,
         code=code,
         detail=detail,
-        row_sha256=row.sha256,
+        row_sha256=hashlib.sha256(row.raw).hexdigest(),
     )
 
 
@@ -100,12 +103,10 @@ def _records(stream: BinaryIO, spec: InputSpec) -> Iterator[Record]:
     return rows_csv.records(lines, spec) if spec.format == "csv" else rows_jsonl.records(lines)
 
 
-def _row(record: Record, spec: InputSpec, file: int, digest: str) -> Row:
+def _row(record: Record, spec: InputSpec, columns: Sequence[str], file: int, digest: str) -> Row:
     values = record.values
     row_id = f"{digest}:{record.number}" if spec.id is None else _id(values.get(spec.id))
-    body: dict[str, Any] = {}
-    for column in sorted(spec.required | spec.optional):
-        body[column] = _body(column, values.get(column), spec)
+    body = {column: _body(column, values.get(column), spec) for column in columns}
     carried = {column: _carried(column, values[column], spec) for column in spec.carry if column in values}
     return Row(
         id=row_id,
@@ -115,7 +116,7 @@ def _row(record: Record, spec: InputSpec, file: int, digest: str) -> Row:
         record=record.number,
         digest=_digest(body),
         byte_offset=record.offset,
-        sha256=hashlib.sha256(record.raw).hexdigest(),
+        raw=record.raw,
     )
 
 
@@ -138,7 +139,7 @@ def _id(value: Any) -> str:
 
 def _body(column: str, value: Any, spec: InputSpec) -> Any:
     """Return a column's value for the prompt: a text or a number, or None where it may be and is empty."""
-    if isinstance(value, bool) or not isinstance(value, str | int | Decimal | None):
+    if isinstance(value, bool) or not isinstance(value, _BODY):
         raise RowFault(InputCode.BAD_TYPE, f"column {column}: must be a text or a number")
     if value is None or (isinstance(value, str) and _INVISIBLE.fullmatch(value)):
         if column in spec.required:
@@ -177,8 +178,10 @@ def _check_text(column: str, value: str, spec: InputSpec) -> None:
 
 def _digest(body: Mapping[str, Any]) -> str:
     """Return 16 hex characters over what is asked: NFC, so that the two ways to write é are the same content."""
-    parts = [(column, text(value)) for column, value in body.items()]
-    normal = [(c, t if t.isascii() else unicodedata.normalize("NFC", t)) for c, t in parts]
+    normal = [
+        (column, told if (told := text(value)).isascii() else unicodedata.normalize("NFC", told))
+        for column, value in body.items()
+    ]
     return hashlib.sha256(_encode(normal)).hexdigest()[:16]
 
 

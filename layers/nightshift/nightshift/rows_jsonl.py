@@ -35,10 +35,24 @@ def records(lines: Iterable[Line]) -> Iterator[Record]:
     yield from chain(probe, parsed)
 
 
+def count(lines: Iterable[Line]) -> int:
+    """Return how many records there are; only so many are parsed as it takes to tell what the file is.
+
+    Raises:
+        BadInput: as `records`.
+    """
+    filled = (line for line in lines if _text(line))
+    return sum(1 for _ in records(list(islice(filled, _PROBE)))) + sum(1 for _ in filled)
+
+
+def _text(line: Line) -> bytes:
+    return line.data.removeprefix(BOM).strip()
+
+
 def _records(lines: Iterable[Line]) -> Iterator[Record]:
     number = 0
     for line in lines:
-        raw = line.data.removeprefix(BOM).strip()
+        raw = _text(line)
         if not raw:
             continue
         number += 1
@@ -50,7 +64,10 @@ def _records(lines: Iterable[Line]) -> Iterator[Record]:
 
 def _parse(raw: bytes) -> dict[str, Any]:
     try:
-        value = _decoder.decode(raw.decode())
+        text = raw.decode()
+        value, end = _decoder.raw_decode(text)
+        if end < len(text):
+            value = _decoder.decode(text)  # raises, and says what comes behind
     except UnicodeDecodeError:
         raise RowFault(InputCode.INVALID_UTF8) from None
     except RecursionError:
