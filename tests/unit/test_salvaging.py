@@ -170,6 +170,48 @@ def test_a_cancel_that_was_lost_is_asked_for_again(desk: Desk) -> None:
     assert desk.api.cancels == [second]
 
 
+def no_cancel(batch_id: BatchId) -> BatchView:
+    raise Ambiguous(f"{batch_id}: away")
+
+
+def test_a_cancel_that_fails_after_a_swap_is_told_with_what_was_salvaged(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orphan = desk.orphan()
+    second = desk.send()
+    with monkeypatch.context() as away:
+        away.setattr(desk.api, "cancel", no_cancel)
+        (found,) = desk.look()
+
+    rest = "whose cancel failed (Ambiguous); the next audit tries again"
+    assert found == Found(orphan.id, Fate.SALVAGED, f"{RUN} {FIRST} has it in place of {second}, {rest}")
+    assert desk.look() == []
+    assert desk.api.cancels == [second]
+
+
+def test_a_cancel_that_fails_keeps_no_other_from_its_turn(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    second = desk.send()
+    desk.ledger.swap(desk.chunk(), desk.orphan())
+    desk.ledger.plan_chunk(other := chunk(generation=1))
+    desk.ledger.start_send(other, replace(intent(), chunk=other.id))
+    desk.ledger.sent(replace(intent(), chunk=other.id), third := desk.api.add(3, age=HOUR), adopted=False)
+    superseded: Any = {"pk": f"BATCH#{third.id}", "sk": "CLAIM", "run_id": RUN, "chunk": other.id, "superseded": True}
+    desk.ledger._client.put_item(TableName=desk.ledger._table, Item=to_wire(superseded))
+    tried: list[BatchId] = []
+
+    def cancel(batch_id: BatchId) -> BatchView:
+        tried.append(batch_id)
+        return no_cancel(batch_id)
+
+    monkeypatch.setattr(desk.api, "cancel", cancel)
+
+    found = [(f.batch_id, f.why) for f in desk.look() if f.batch_id in {second, third.id}]
+
+    why = "an orphan has taken its place, whose cancel failed (Ambiguous); the next audit tries again"
+    assert found == [(second, why), (third.id, why)]
+    assert tried == [second, third.id]
+
+
 def test_what_a_superseded_batch_had_answered_before_its_cancel_is_paid_twice(desk: Desk) -> None:
     orphan = desk.orphan()
     second = desk.send()

@@ -84,7 +84,8 @@ class Salvager:
             if batch.id not in claims or not claims[batch.id].superseded:
                 continue
             if batch.processing_status == "in_progress":
-                self.api.cancel(batch.id)
+                if trouble := self._cancel(batch.id):
+                    yield Found(batch.id, Fate.ORPHAN, f"an orphan has taken its place, {trouble}")
             elif answered := batch.request_counts.get("succeeded", 0):
                 why = f"{answered} of its rows were answered before its cancel; another batch has them too"
                 yield Found(batch.id, Fate.PAID_TWICE, why)
@@ -126,20 +127,24 @@ class Salvager:
             case ChunkState.PLANNED:
                 self.ledger.salvage(chunk, batch)
                 return Found(batch.id, Fate.SALVAGED, f"{where} was planned, and has it now")
-            case ChunkState.SENT if self._swapped(chunk, batch):
-                rest = "which may be another's and runs on" if chunk.adopted else "which is canceled"
-                return Found(batch.id, Fate.SALVAGED, f"{where} has it in place of {chunk.batch_id}, {rest}")
+            case ChunkState.SENT if chunk.batch_id is not None and not self.api.batch(chunk.batch_id).ended:
+                return self._swapped(batch, chunk, where, chunk.batch_id)
             case _:
                 return Found(batch.id, Fate.PAID_TWICE, f"{where} has {chunk.batch_id}")
 
-    def _swapped(self, chunk: Chunk, batch: BatchView) -> bool:
+    def _swapped(self, batch: BatchView, chunk: Chunk, where: str, own: BatchId) -> Found:
         """Give the chunk this batch in place of one that has not ended, and cancel that one if it is ours for sure."""
-        if chunk.batch_id is None or self.api.batch(chunk.batch_id).ended:
-            return False
         self.ledger.swap(chunk, batch)
-        if not chunk.adopted:
-            self.api.cancel(chunk.batch_id)  # where this is lost, the mark on its claim has it canceled next time
-        return True
+        rest = "which may be another's and runs on" if chunk.adopted else self._cancel(own) or "which is canceled"
+        return Found(batch.id, Fate.SALVAGED, f"{where} has it in place of {own}, {rest}")
+
+    def _cancel(self, batch_id: BatchId) -> str:
+        """Cancel what an orphan has taken the place of. Returns why that failed: the mark on its claim stands."""
+        try:
+            self.api.cancel(batch_id)
+        except ApiError as error:
+            return f"whose cancel failed ({type(error).__name__}); the next audit tries again"
+        return ""
 
 
 def _later(batch: BatchView, why: str) -> Found:
