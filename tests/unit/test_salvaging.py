@@ -170,6 +170,31 @@ def test_a_cancel_that_was_lost_is_asked_for_again(desk: Desk) -> None:
     assert desk.api.cancels == [second]
 
 
+@pytest.mark.parametrize("answered", [1, 2])
+def test_a_healthy_batch_is_not_given_up_for_one_half_of_which_has_expired(
+    ledger: DynamoLedger, clock: MovableClock, answered: int
+) -> None:
+    ledger.create_run(run())
+    ledger.plan_chunk(chunk(rows=4))
+    clock.move(hours=3)
+    desk = Desk(ledger, FakeApi(clock), clock)
+    orphan = desk.orphan(rows=4, succeeded=answered, expired=1, errored=3 - answered)
+    second = desk.send()
+
+    (found,) = desk.look()
+
+    why = f"{RUN} {FIRST} cannot use it: only {answered} of its 4 requests were answered"
+    assert found == Found(orphan.id, Fate.ORPHAN, why)
+    assert (desk.chunk().batch_id, desk.api.cancels) == (second, [])
+
+
+def test_an_orphan_most_of_which_was_answered_is_used(desk: Desk) -> None:
+    desk.orphan(succeeded=2, expired=1)
+    desk.send()
+
+    assert desk.fates() == [Fate.SALVAGED]
+
+
 def no_cancel(batch_id: BatchId) -> BatchView:
     raise Ambiguous(f"{batch_id}: away")
 
@@ -247,8 +272,8 @@ def test_an_orphan_that_still_runs_is_told_and_left_alone(desk: Desk) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"rows": 4}, {"succeeded": 2, "canceled": 1}],
-    ids=["of another size", "partly canceled"],
+    [{"rows": 4}, {"succeeded": 2, "canceled": 1}, {"succeeded": 1, "expired": 2}],
+    ids=["of another size", "partly canceled", "mostly expired"],
 )
 def test_an_orphan_that_does_not_hold_the_chunk_s_rows_is_not_used(desk: Desk, changes: dict[str, Any]) -> None:
     orphan = desk.orphan(**changes)

@@ -122,8 +122,8 @@ class Salvager:
         match chunk.state:
             case ChunkState.SENDING:
                 return Found(batch.id, Fate.WAITING, f"a create of {where} is not settled")
-            case ChunkState.PLANNED | ChunkState.SENT if batch.request_counts.get("canceled", 0):
-                return Found(batch.id, Fate.ORPHAN, f"{where} cannot use it: some of its requests were canceled")
+            case ChunkState.PLANNED | ChunkState.SENT if why := _useless(batch):
+                return Found(batch.id, Fate.ORPHAN, f"{where} cannot use it: {why}")
             case ChunkState.PLANNED:
                 self.ledger.salvage(chunk, batch)
                 return Found(batch.id, Fate.SALVAGED, f"{where} was planned, and has it now")
@@ -145,6 +145,14 @@ class Salvager:
         except ApiError as error:
             return f"whose cancel failed ({type(error).__name__}); the next audit tries again"
         return ""
+
+
+def _useless(batch: BatchView) -> str:
+    """Say why a batch is worse than sending its rows again, or waiting for those that were; empty where it is not."""
+    if batch.request_counts.get("canceled", 0):
+        return "some of its requests were canceled"
+    answered = batch.request_counts.get("succeeded", 0)
+    return f"only {answered} of its {batch.rows} requests were answered" if answered <= batch.rows - answered else ""
 
 
 def _later(batch: BatchView, why: str) -> Found:
