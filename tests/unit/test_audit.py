@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from nightshift.adapters.dynamodb import DynamoLedger
-from nightshift.audit import ALWAYS, Audited, Auditor, Metric
+from nightshift.audit import OF_BATCHES, OF_RUNS, Audited, Auditor, Metric
+from nightshift.decision import fingerprint
 from nightshift.errors import Ambiguous, BadTrigger
 from nightshift.intake import Intake
 from nightshift.loops import LoopKeeper
@@ -20,6 +21,7 @@ from tests.unit.fakes import MemoryInputs, MemoryOutputs, Started
 from tests.unit.made import RUN, chunk, intent, run
 
 TICK = {"source": "nightshift.audit"}
+ZEROS = {Metric.INTENT_AGE, Metric.MISSED_NIGHTS, Metric.FAILED, *OF_RUNS, *OF_BATCHES}
 NIGHT = {"source": "nightshift.schedule", "scheduled_time": "2026-11-22T02:00:00Z"}
 JOB = b"""\
 job: mail
@@ -86,7 +88,7 @@ def test_where_all_is_well_only_the_heart_beats(desk: Desk) -> None:
     audited = desk.tick()
 
     assert audited.findings == []
-    assert audited.metrics == {Metric.HEARTBEAT: 1} | {metric: 0 for metric in ALWAYS}  # noqa: C420 - reads better
+    assert audited.metrics == {Metric.HEARTBEAT: 1} | dict.fromkeys(ZEROS, 0)
     assert desk.executions.names == [(RUN, 1)]
 
 
@@ -148,6 +150,8 @@ def test_a_create_whose_outcome_is_not_known_is_settled_when_it_is_time(desk: De
 
 def test_an_orphan_is_salvaged_and_the_loop_that_its_held_run_wants_again_is_started(desk: Desk) -> None:
     desk.run()
+    desk.ledger.hold(RUN, Hold(HoldCode.BY_HAND, "because", START))
+    desk.ledger.reported(RUN, fingerprint(desk.ledger.run(RUN), desk.ledger.chunks(RUN)), done=False)
     desk.executions.dead.add((RUN, 1))
     orphan = desk.api.add(3)
     desk.api.end(orphan.id, f'{{"custom_id": "{custom_id(RUN, chunk().id, 1)}"}}\n'.encode())
@@ -267,6 +271,7 @@ def test_a_check_that_fails_keeps_no_other_from_its_turn_and_is_raised_at_the_en
     audited = desk.handle(TICK)
 
     assert audited.metrics[Metric.LOOPS_RESTARTED] == 1
+    assert audited.metrics[Metric.FAILED] == 2
     assert audited.findings[:2] == ["nights: unexpected ZeroDivisionError", "uploads: unexpected ZeroDivisionError"]
     with pytest.raises(ZeroDivisionError):
         audited.raise_surprise()
@@ -276,7 +281,53 @@ def test_an_api_that_is_away_is_told_and_is_no_surprise(desk: Desk) -> None:
     desk.run()
     desk.api.down = Ambiguous("away")
 
-    assert desk.tick().findings == ["batches: away"]
+    audited = desk.tick()
+
+    assert audited.findings == ["batches: away"]
+    assert counted(audited) == {Metric.FAILED: 1}
+
+
+@pytest.mark.parametrize(
+    ("port", "method", "unseen"),
+    [
+        ("api", "batches", set(OF_BATCHES)),
+        ("ledger", "nights", {Metric.MISSED_NIGHTS}),
+        ("ledger", "intent", {Metric.INTENT_AGE, *OF_RUNS, *OF_BATCHES}),
+        ("ledger", "chunks", set(OF_RUNS)),
+        ("executions", "alive", set(OF_RUNS)),
+    ],
+)
+def test_what_could_not_be_looked_for_is_not_said_to_be_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, port: str, method: str, unseen: set[Metric]
+) -> None:
+    desk.run()
+    monkeypatch.setattr(getattr(desk, port), method, _broken)
+
+    audited = desk.handle(TICK)
+
+    assert audited.metrics.keys() == {Metric.HEARTBEAT, *ZEROS} - unseen
+    assert audited.metrics[Metric.FAILED] >= 1
+
+
+def test_loops_are_looked_at_though_results_hang_until_time_is_up(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.run()
+    desk.executions.dead.add((RUN, 1))
+    for _ in range(20):
+        desk.api.end(desk.api.add(3).id)
+    desk.clock.move(hours=1)
+
+    def hang(_batch: object) -> Any:
+        desk.clock.move(seconds=170)
+        raise Ambiguous("silence")
+
+    monkeypatch.setattr(desk.api, "results", hang)
+    began = desk.clock()
+
+    audited = desk.tick()
+
+    assert desk.executions.names[-1] == (RUN, 2)
+    assert audited.metrics[Metric.ORPHANS] == 20
+    assert desk.clock() - began < timedelta(minutes=10)  # its function's time is not up
 
 
 def test_one_run_s_surprise_is_not_the_others(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

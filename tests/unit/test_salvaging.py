@@ -377,3 +377,14 @@ def test_when_time_is_up_the_next_audit_goes_on(desk: Desk) -> None:
 
     assert [f.fate for f in desk.look(minutes=0)] == [Fate.ORPHAN]
     assert desk.fates() == [Fate.SALVAGED]
+
+
+def test_a_cancel_is_left_to_the_next_audit_too_when_time_is_up(desk: Desk) -> None:
+    second = desk.send()
+    desk.ledger.swap(desk.chunk(), desk.orphan())
+
+    why = "it could not be looked into (time was up); the next audit tries again"
+    assert desk.look(minutes=0) == [Found(second, Fate.ORPHAN, why)]
+    assert desk.api.cancels == []
+    assert desk.look() == []
+    assert desk.api.cancels == [second]

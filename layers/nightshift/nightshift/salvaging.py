@@ -61,7 +61,7 @@ class Salvager:
 
         Args:
             runs: run token → run, of all runs whose batches may be found.
-            deadline: no batch is begun with after that.
+            deadline: no batch is begun with after that, neither to read it nor to cancel it.
 
         Raises:
             ApiError: the batches cannot be listed.
@@ -76,14 +76,18 @@ class Salvager:
                 yield Found(batch.id, Fate.WAITING, f"the create of {intent.run_id} {intent.chunk} may have made it")
             elif nobodys or (batch.id in claims and claims[batch.id].foreign):
                 yield self._judged(batch, runs) if self.clock() < deadline else _later(batch, "time was up")
-        yield from self._superseded(batches.values(), claims)
+        yield from self._superseded(batches.values(), claims, deadline)
 
-    def _superseded(self, batches: Iterable[BatchView], claims: Mapping[BatchId, Claim]) -> Iterator[Found]:
+    def _superseded(
+        self, batches: Iterable[BatchView], claims: Mapping[BatchId, Claim], deadline: datetime
+    ) -> Iterator[Found]:
         """Cancel what an orphan has taken the place of, again where that was not done, and tell what it cost."""
         for batch in batches:
             if batch.id not in claims or not claims[batch.id].superseded:
                 continue
-            if batch.processing_status == "in_progress":
+            if batch.processing_status == "in_progress" and self.clock() >= deadline:
+                yield _later(batch, "time was up")
+            elif batch.processing_status == "in_progress":
                 if trouble := self._cancel(batch.id):
                     yield Found(batch.id, Fate.ORPHAN, f"an orphan has taken its place, {trouble}")
             elif answered := batch.request_counts.get("succeeded", 0):
