@@ -65,14 +65,16 @@ class RunningCloud:
 
     def runs(self) -> list[Item]:
         """Return the run records, newest first."""
-        answer = self.client("dynamodb").query(
-            TableName=self.outputs["RunsTableName"],
-            IndexName="runs",
-            KeyConditionExpression="kind = :kind",
-            ExpressionAttributeValues={":kind": {"S": "RUN"}},
-            ScanIndexForward=False,
-        )
-        return [plain(item) for item in answer["Items"]]
+        found: list[Item] = []
+        for kind in ("OPEN", "RUN"):  # those that are done
+            answer = self.client("dynamodb").query(
+                TableName=self.outputs["RunsTableName"],
+                IndexName="runs",
+                KeyConditionExpression="kind = :kind",
+                ExpressionAttributeValues={":kind": {"S": kind}},
+            )
+            found += [plain(item) for item in answer["Items"]]
+        return sorted(found, key=lambda run: str(run["created"]), reverse=True)
 
     def ledger(self, run_id: str) -> tuple[Item, list[Item]]:
         """Return a run's record and its chunks."""

@@ -49,6 +49,7 @@ READS = frozenset(
         "ledger.claims",
         "ledger.intent",
         "ledger.nights",
+        "ledger.open_runs",
         "ledger.run",
         "ledger.runs",
         "ledger.runs_since",

@@ -1,6 +1,6 @@
 """The audit: every check has its turn, what it finds is counted and said, and nothing starts that nobody asked for."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -102,6 +102,19 @@ def test_a_dead_loop_gets_its_next_execution(desk: Desk) -> None:
     assert counted(audited) == {Metric.LOOPS_RESTARTED: 1}
     assert audited.findings == [f"loop of {RUN}, execution 1: restarted"]
     assert desk.executions.names == [(RUN, 1), (RUN, 2)]
+
+
+def test_a_run_of_long_ago_that_is_still_open_is_looked_after_too(desk: Desk) -> None:
+    desk.run()
+    desk.executions.dead.add((RUN, 1))
+    orphan = desk.api.add(3)
+    desk.clock.move(days=36)
+    desk.api.stored[orphan.id] = replace(orphan, created_at=desk.clock() - timedelta(hours=1))
+    desk.api.end(orphan.id, f'{{"custom_id": "{custom_id(RUN, chunk().id, 1)}"}}\n'.encode())
+
+    audited = desk.tick()
+
+    assert (audited.metrics[Metric.LOOPS_RESTARTED], audited.metrics[Metric.SALVAGED]) == (1, 1)
 
 
 def test_a_loop_that_is_told_to_have_ended_is_started_again_at_once(desk: Desk) -> None:

@@ -92,6 +92,18 @@ def test_runs_are_listed_newest_first(ledger: DynamoLedger) -> None:
     assert [r.run_id for r in ledger.runs(2)] == ["r3", "r2"]
 
 
+def test_open_runs_are_listed_whatever_their_age_and_done_ones_are_not(ledger: DynamoLedger) -> None:
+    for day in (1, 3, 2, 400):
+        ref = input_ref(version=str(day))
+        ledger.create_run(run(RunId(f"r{day}"), inputs=(ref,), created=START - timedelta(days=day)))
+    ledger.reported(RunId("r2"), "f", done=True)
+    ledger.reported(RunId("r3"), "f", done=False)
+
+    assert [r.run_id for r in ledger.open_runs()] == ["r1", "r3", "r400"]
+    assert [r.run_id for r in ledger.runs(3)] == ["r1", "r2", "r3"]
+    assert [r.run_id for r in ledger.runs_since(START - timedelta(days=2))] == ["r1", "r2"]
+
+
 def test_the_first_reason_for_a_hold_stands(ledger: DynamoLedger) -> None:
     ledger.create_run(run())
 

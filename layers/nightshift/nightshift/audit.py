@@ -18,7 +18,7 @@ from nightshift.errors import ApiError
 from nightshift.intake import REMEMBERED, Due, Intake, Opened
 from nightshift.invariants import Violation, of_run, of_time
 from nightshift.loops import LoopKeeper, LoopState
-from nightshift.model import Chunk, ChunkState, Run, RunId, RunState, run_token
+from nightshift.model import Chunk, ChunkState, Run, RunId, run_token
 from nightshift.ports import Clock, Ledger
 from nightshift.salvaging import Fate, Salvager
 from nightshift.sending import Sender
@@ -192,16 +192,16 @@ class Auditor:
 
     def _batches(self, audited: Audited, deadline: datetime) -> None:
         """Use or report batches that no chunk has."""
-        runs = {run_token(r.run_id): r.run_id for r in self.ledger.runs_since(self.clock() - REMEMBERED)}
+        known = [*self.ledger.open_runs(), *self.ledger.runs_since(self.clock() - REMEMBERED)]
+        runs = {run_token(run.run_id): run.run_id for run in known}
         for found in self.salvager.look(runs, deadline - MARGIN):
             audited.note(_BATCHES.get(found.fate), f"batch {found.batch_id}: {found.fate}: {found.why}")
 
     def _runs(self, audited: Audited, *looks: Callable[[RunId, Audited], None]) -> None:
         """Look at every open run, in each of these ways."""
-        for run in self.ledger.runs_since(self.clock() - REMEMBERED):
-            if run.state is RunState.OPEN:
-                for look in looks:
-                    audited.check(run.run_id, partial(look, run.run_id, audited))
+        for run in self.ledger.open_runs():
+            for look in looks:
+                audited.check(run.run_id, partial(look, run.run_id, audited))
 
     def _loop(self, run_id: RunId, audited: Audited, *, seen_dead: int | None = None) -> None:
         run, chunks = self.ledger.run(run_id), self.ledger.chunks(run_id)

@@ -142,6 +142,10 @@ class Ledger(Protocol):
         """Return the runs created since then, newest first, as an index has them: a second or so old."""
         ...
 
+    def open_runs(self) -> Sequence[Run]:
+        """Return the runs that are not done, whatever their age, newest first, as an index has them."""
+        ...
+
     def unclaimed(self, refs: Iterable[InputRef]) -> Sequence[InputRef]:
         """Return those input versions that no run has claimed, in the order given."""
         ...

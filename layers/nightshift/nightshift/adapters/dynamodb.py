@@ -42,6 +42,9 @@ INTENT: Key = {"pk": "CREATE", "sk": "INTENT"}
 
 ABSENT = "attribute_not_exists(#pk)"
 
+OPEN, DONE = "OPEN", "RUN"
+"""What a run is listed under in the index, by time: open ones are found whatever their age."""
+
 DELETES = 99
 """Chunks that are forgotten in one transaction: DynamoDB takes 100 changes, and one is the run's."""
 
@@ -89,7 +92,7 @@ class DynamoLedger:
 
     def create_run(self, run: Run) -> bool:
         """See `ports.Ledger`."""
-        meta = Change(run_key(run.run_id), {**encode(run), "kind": "RUN"}, when=ABSENT, kind="Put")
+        meta = Change(run_key(run.run_id), {**encode(run), "kind": OPEN}, when=ABSENT, kind="Put")
         claims = [
             Change(
                 input_key(ref),
@@ -118,22 +121,32 @@ class DynamoLedger:
 
     def runs(self, limit: int) -> Sequence[Run]:
         """See `ports.Ledger`."""
-        return self._runs("kind = :kind", {}, {"MaxItems": limit})
+        return self._runs((OPEN, DONE), limit=limit)[:limit]
 
     def runs_since(self, since: datetime) -> Sequence[Run]:
         """See `ports.Ledger`."""
-        return self._runs("kind = :kind AND created >= :since", {":since": timestamp(since)}, {})
+        return self._runs((OPEN, DONE), since)
 
-    def _runs(self, which: str, values: dict[str, Any], limit: dict[str, int]) -> list[Run]:
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table,
-            IndexName="runs",
-            KeyConditionExpression=which,
-            ExpressionAttributeValues=to_wire({":kind": "RUN", **values}),
-            ScanIndexForward=False,
-            PaginationConfig=cast("Any", limit),
-        )
-        return [decode(from_wire(item), Run) for page in pages for item in page["Items"]]
+    def open_runs(self) -> Sequence[Run]:
+        """See `ports.Ledger`."""
+        return self._runs((OPEN,))
+
+    def _runs(self, kinds: Sequence[str], since: datetime | None = None, limit: int | None = None) -> list[Run]:
+        """List runs of these kinds, newest first; a run that is done just now may be of both, or of none."""
+        when, values = ("kind = :kind AND created >= :since", timestamp(since)) if since else ("kind = :kind", "")
+        found: dict[RunId, Run] = {}
+        for kind in kinds:
+            pages = self._client.get_paginator("query").paginate(
+                TableName=self._table,
+                IndexName="runs",
+                KeyConditionExpression=when,
+                ExpressionAttributeValues=to_wire({":kind": kind} | ({":since": values} if since else {})),
+                ScanIndexForward=False,
+                PaginationConfig=cast("Any", {"MaxItems": limit}),
+            )
+            items = (from_wire(item) for page in pages for item in page["Items"])
+            found |= {run.run_id: run for run in (decode(item, Run) for item in items)}
+        return sorted(found.values(), key=lambda run: run.created, reverse=True)
 
     def unclaimed(self, refs: Iterable[InputRef]) -> Sequence[InputRef]:
         """See `ports.Ledger`."""
@@ -225,7 +238,9 @@ class DynamoLedger:
     def reported(self, run_id: RunId, fingerprint: str, *, done: bool) -> None:
         """See `ports.Ledger`."""
         if done:
-            self._change_run(run_id, "attribute_not_exists(#hold)", reported=fingerprint, state=RunState.DONE)
+            self._change_run(
+                run_id, "attribute_not_exists(#hold)", reported=fingerprint, state=RunState.DONE, kind=DONE
+            )
         else:
             self._change_run(run_id, reported=fingerprint)
 
