@@ -13,7 +13,7 @@ from nightshift.adapters.s3 import S3Inputs, S3Outputs
 from nightshift.control import Control
 from nightshift.errors import BadJob, Conflict
 from nightshift.intake import Due, Intake, Opened, Skipped
-from nightshift.model import ChunkState, Hold, HoldCode, RunId
+from nightshift.model import ChunkState, Hold, HoldCode, Run, RunId
 from nightshift.trigger import ByHand, Night, Tick, Uploaded
 from tests.unit.conftest import START, MovableClock
 from tests.unit.fakes import Started
@@ -123,6 +123,47 @@ def test_a_night_is_one_run_over_all_that_lies_there_newest_first(desk: Desk) ->
     assert moments == sorted(moments, reverse=True)
     assert [(o.run.run_id, o.fresh) for o in again] == [(night.run.run_id, False)]
     assert desk.started.names == [(night.run.run_id, 1)] * 2
+
+
+def take_meanwhile(desk: Desk, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Let a person start a file by hand just before the next run is put."""
+    put = desk.ledger.create_run
+
+    def overtaken(run: Run) -> bool:
+        monkeypatch.setattr(desk.ledger, "create_run", put)
+        desk.opened(ByHand("triage", f"inbox/triage/{name}", None))
+        return put(run)
+
+    monkeypatch.setattr(desk.ledger, "create_run", overtaken)
+
+
+def test_a_file_that_another_run_takes_meanwhile_keeps_no_other_from_its_night(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.job("nightly")
+    for name in "abc":
+        desk.upload(name)
+    take_meanwhile(desk, monkeypatch, "b")
+
+    (night,) = desk.opened(NIGHT)
+
+    assert sorted(ref.key for ref in night.run.inputs) == ["inbox/triage/a", "inbox/triage/c"]
+    assert night.fresh
+    assert desk.ledger.run(night.run.run_id) == night.run
+
+
+def test_a_night_whose_only_file_another_run_takes_meanwhile_makes_no_run(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.job("nightly")
+    desk.upload("b")
+    take_meanwhile(desk, monkeypatch, "b")
+
+    (skipped,) = desk.open(NIGHT)
+
+    assert isinstance(skipped, Skipped)
+    assert skipped.reason == "another run has its input already"
+    assert [run.trigger for run in desk.ledger.runs(5)] == ["by hand"]
 
 
 def test_a_night_whose_submit_died_before_it_started_the_execution_is_started_by_the_next_delivery(desk: Desk) -> None:

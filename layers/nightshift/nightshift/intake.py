@@ -72,16 +72,22 @@ class Intake:
                 yield run
                 continue
             run = replace(run, opened_by=owner, working_until=None if run.hold else working_until)  # noqa: PLW2901
-            try:
-                fresh = self.ledger.create_run(run)
-            except Conflict:
-                yield Skipped(run.run_id, "another run has its input already")
-                continue
-            known = run if fresh else self.ledger.run(run.run_id)
-            self.executions.start(known.run_id, known.execution)
-            yield Opened(known, fresh)
+            yield self._put(run)
         if isinstance(due, Night):
             self.ledger.night_opened(due.scheduled_at)
+
+    def _put(self, run: Run) -> Opened | Skipped:
+        """Put a run and start it, with those of its inputs that nobody else has taken since they were listed."""
+        try:
+            fresh = self.ledger.create_run(run)
+        except Conflict:
+            free = tuple(self.ledger.unclaimed(run.inputs))
+            if free and free != run.inputs:
+                return self._put(replace(run, inputs=free))
+            return Skipped(run.run_id, "another run has its input already")
+        known = run if fresh else self.ledger.run(run.run_id)
+        self.executions.start(known.run_id, known.execution)
+        return Opened(known, fresh)
 
     def _due(self, due: Due) -> Iterator[Run | Skipped]:
         match due:
