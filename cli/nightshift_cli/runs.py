@@ -95,7 +95,7 @@ def resume(
     stack: StackName = DEFAULT_STACK,
     local: Local = False,
 ) -> None:
-    """Let a run go on. Where nothing was sent yet, it takes the newest version of its job file.
+    """Let a run go on. Where no batch was made of it yet, it takes the newest version of its job file.
 
     It also starts the loop of a run again that is not held, should it have died.
     """

@@ -17,7 +17,7 @@ POLICY = Policy(poll_min_seconds=30, poll_max_seconds=360, poll_percent=5, max_t
 """The template's defaults. They only decide how long a wait is, which is not shown: the loop counts it."""
 
 DEAD = frozenset({"ABORTED", "FAILED", "NOT_STARTED", "TIMED_OUT"})
-"""How a loop can be that nobody else starts again."""
+"""How a loop can be that a person may start again; the audit does so within some 20 minutes."""
 
 
 @dataclass(frozen=True, slots=True)

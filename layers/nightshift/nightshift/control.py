@@ -85,7 +85,7 @@ class Control:
         return run
 
     def _take_newest_job(self, run: Run) -> None:
-        """Pin the newest job file and forget the plan, if nothing was sent and the file is another one."""
+        """Pin the newest job file and forget the plan, if no batch was made of it and the file is another one."""
         if any(c.state is not ChunkState.PLANNED for c in self.ledger.chunks(run.run_id)):
             return  # a batch was made of it, or may have been
         ref, text = self.inputs.job(run.job.name)
