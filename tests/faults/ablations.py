@@ -247,7 +247,9 @@ _SAME = _set(dynamodb.DynamoLedger, "claim_digest", lambda _self, _job, _digest,
 
 ABLATIONS: Sequence[Ablation] = (
     Ablation("the SDK's retries are on", _retries_on, PAID, [("upload", LOST), ("upload", SILENT)]),
-    Ablation("no intent before the create", _no_intent, PAID, [("upload", "none")], "sending."),
+    Ablation(
+        "no intent before the create", _no_intent, PAID, [("upload", "none")], "sending.Sender._send: ledger.sent"
+    ),
     Ablation(
         "an unknown outcome counts as not sent", _ambiguous_is_not_sent, PAID, [("upload", LOST), ("upload", SILENT)]
     ),
@@ -346,6 +348,7 @@ ABLATIONS: Sequence[Ablation] = (
         _any_generation,
         "I1|ROWS_ASTRAY|is in no file",
         [("retries", "none"), ("upload", "rows: overloaded, then not")],
+        "results.Collector.",
     ),
     Ablation(
         "what cannot succeed is asked again",
@@ -381,8 +384,9 @@ ABLATIONS: Sequence[Ablation] = (
         "money is reserved for a run that has some",
         _without("attribute_not_exists(#reserved)", pk="RUN#", sets="budget_month"),
         "its runs have reserved",
-        PLAIN,
-        "budgeting.",
+        [("upload", "none")],
+        "budgeting.Budgeter._reserve: ledger.reserve",
+        frozenset({"lose"}),
     ),
     Ablation(
         "money is reserved for a held run",
@@ -398,7 +402,14 @@ ABLATIONS: Sequence[Ablation] = (
         "more than the cap",
         [("last_dollar", "none")],
     ),
-    Ablation("a chunk's money is settled beside its edge", _settled_apart, "the API billed", PLAIN, "results."),
+    Ablation(
+        "a chunk's money is settled beside its edge",
+        _settled_apart,
+        "the API billed",
+        [("upload", "none")],
+        "results.Collector._settle: ledger.collected",
+        frozenset({"kill"}),
+    ),
     Ablation(
         "a chunk is settled by what was reserved before the pilot was judged",
         _without("attribute_exists(#reserved) AND #row_reserve = :per_row", pk="RUN#"),
@@ -411,8 +422,9 @@ ABLATIONS: Sequence[Ablation] = (
         "money is released whatever it is",
         _without("#reserved = :seen AND (attribute_exists(#hold) OR #state = :done)", pk="RUN#"),
         "its runs have reserved",
-        [("hold", "none"), ("bad_pilot", "none"), ("last_dollar", "none")],
-        "report.",
+        [("slow_resume", "none")],
+        "report.Reporter._release: ledger.settle_nothing_more",
+        frozenset({"lose"}),
     ),
     Ablation(
         "what a held run has reserved is not released",
@@ -439,7 +451,8 @@ ABLATIONS: Sequence[Ablation] = (
         _without("#piloted = :no AND #reserved = :seen", pk="RUN#"),
         "its runs have reserved",
         [("pilot", "none")],
-        "budgeting.",
+        "budgeting.Budgeter._judge: ledger.revise",
+        frozenset({"lose"}),
     ),
     Ablation(
         "what a plan follows from is settled twice",
@@ -455,6 +468,7 @@ ABLATIONS: Sequence[Ablation] = (
         _without("attribute_not_exists(#verifying) AND ", pk="RUN#", sets="verifying"),
         "its runs have reserved",
         [("verified", "none")],
-        "verifying.",
+        "verifying.Verifier._reserve: ledger.start_verify",
+        frozenset({"lose"}),
     ),
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from nightshift.model import RunId, RunState
+from nightshift.model import HoldCode, RunId, RunState
 from tests.faults import cloud, ledger_watch, verdict
 from tests.faults.fibers import EndlessError
 from tests.faults.scenarios import SCENARIOS, Story, control
@@ -49,6 +49,8 @@ class History:
     """Everything that must not be, in words; empty for a good history."""
     held: int = 0
     """Runs that a person could not bring to their end: each has its reason."""
+    holds: list[HoldCode] = field(default_factory=list)
+    """Why runs were held, in order."""
     seconds: float = 0.0
     """Virtual, from the first event to the end of the last run."""
     killed: int = 0
@@ -146,7 +148,7 @@ def _judge(history: History, story: Story, director: Director) -> None:
     history.paid_twice, history.lost, history.applied_twice = found.paid_twice, found.lost, found.applied_twice
     history.residual = found.residual
     history.problems += [*world.seen.problems, *found.problems]
-    history.held = found.held
+    history.held, history.holds = found.held, world.watch.holds
     if (runs := len(ledger_watch.read().runs)) > story.runs:
         history.problems.append(f"{runs} runs of {story.runs}")
     history.seconds = max(0.0, (director.finished or world.now()) - START)

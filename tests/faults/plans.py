@@ -58,6 +58,9 @@ QUICK_PAIRS = (
     ("cancel", "none"),
     ("orphan_while_held", "none"),
     ("missed_night", "none"),
+    ("pilot", "none"),
+    ("last_dollar", "none"),
+    ("slow_resume", "none"),
 )
 """Those of the quick campaign."""
 
