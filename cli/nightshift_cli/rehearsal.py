@@ -95,7 +95,7 @@ class Rehearsal:
     @staticmethod
     def _rejects(outputs: Outputs) -> Mapping[str, int]:
         codes: Counter[str] = Counter()
-        for key in outputs.keys(run_files.rejects(RUN)):
+        for key in outputs.keys(run_files.rejects(RUN, 1)):
             with outputs.open(key) as lines:
                 codes.update(_REJECT.decode(line).code for line in lines)
         return codes

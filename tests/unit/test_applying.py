@@ -80,7 +80,7 @@ class TestFiles:
     def test_carried_columns_come_with_every_digit(self, night: Night) -> None:
         ledger_carry = [{"n": 1}]
         chunk, worker = archived(night, labelled(names(1)[0]), carry=ledger_carry)
-        key = run_files.ids(made.RUN, FIRST)
+        key = run_files.ids(made.RUN, FIRST, 1)
         exact = b"1234567890.12345678901234567890"
         night.outputs.files[key] = night.outputs.files[key].replace(b'{"n": 1}', b'{"n": ' + exact + b"}")
         apply(night, chunk, worker)

@@ -53,7 +53,7 @@ class StreamApi:
 
 def outputs() -> MemoryOutputs:
     ids = b"".join(b'{"custom_id":"%s","id":"t","file":0,"line":1,"record":1,"digest":"d"}\n' % i.encode() for i in IDS)
-    return MemoryOutputs({run_files.ids(made.RUN, CHUNK.id): ids})
+    return MemoryOutputs({run_files.ids(made.RUN, CHUNK.id, 1): ids})
 
 
 def archive(data: bytes, to: MemoryOutputs | None = None, chunk: Chunk = CHUNK, **how: Any) -> tuple[Archive, bytes]:

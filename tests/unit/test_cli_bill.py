@@ -209,7 +209,7 @@ def test_runs_of_some_weeks_before_are_looked_at_and_runs_of_days_after_are_not(
 
 def test_what_the_vendor_may_count_otherwise_is_told(nightshift: CliStack, vendor: Vendor) -> None:
     nightshift.ledger.create_run(run(prices=None))
-    nightshift.client("s3").put_object(Bucket=nightshift.outputs, Key=run_files.job(RUN), Body=JOB)
+    nightshift.client("s3").put_object(Bucket=nightshift.outputs, Key=run_files.job(RUN, 1), Body=JOB)
     billed(nightshift.ledger, state=ChunkState.ARCHIVED, tally=Tally(usage={"input_tokens": 7}))
     billed(nightshift.ledger, number=2, tally=Tally(service_tiers={"batch": 2, "standard": 1}))
     billed(nightshift.ledger, number=3, state=ChunkState.SENT, ended_at=None)

@@ -37,10 +37,10 @@ def finished(nightshift: CliStack, **changes: Any) -> None:
     """Put a run whose rows are all answered, and end it."""
     first = chunk(rows=ROWS)
     names, raw = ids(first.id, ROWS), run_files.raw(RUN, first.id, BatchId("msgbatch_1"))
-    put(nightshift, run_files.job(RUN), JOB)
-    put(nightshift, run_files.plan(RUN, first.id), b"".join(request_line(name, PARAMS) for name in names))
+    put(nightshift, run_files.job(RUN, 1), JOB)
+    put(nightshift, run_files.plan(RUN, first.id, 1), b"".join(request_line(name, PARAMS) for name in names))
     rows = b"".join(planned_line(name, number) for number, name in enumerate(names, start=1))
-    put(nightshift, run_files.ids(RUN, first.id), rows)
+    put(nightshift, run_files.ids(RUN, first.id, 1), rows)
     put(nightshift, raw, results := b"".join(map(labelled, names)))
     made = run(**{"prices": PRICES} | changes)
     nightshift.ledger.create_run(made)

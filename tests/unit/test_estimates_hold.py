@@ -214,7 +214,7 @@ def play(shape: str, counter: str, seed: int, *, hits: float = 0.95) -> Played:
     plan, clock = Plan(), MovableClock()
     parts = (lines[:PILOT], lines[PILOT:])
     for number, part in enumerate(parts, 1):
-        plan.files[run_files.plan(RUN, chunk_id(0, number))] = b"".join(part)
+        plan.files[run_files.plan(RUN, chunk_id(0, number), 1)] = b"".join(part)
     chunks = [chunk(number, rows=len(part), size=sum(map(len, part))) for number, part in enumerate(parts, 1)]
     api = Counter(clock, table=tokens(shape, counter))
     caching = Caching(of.shared, 512, "1h" if of.cached else "")

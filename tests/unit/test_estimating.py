@@ -66,7 +66,7 @@ class Planned:
         self.run = run(prices=prices, pilot=self.pilot, caching=self.caching)
 
     def _put(self, number: int, lines: list[bytes]) -> Chunk:
-        self.outputs.files[run_files.plan(RUN, chunk_id(0, number))] = b"".join(lines)
+        self.outputs.files[run_files.plan(RUN, chunk_id(0, number), 1)] = b"".join(lines)
         return chunk(number, rows=len(lines), size=sum(map(len, lines)))
 
     def estimate(self, **changes: Any) -> Estimate:

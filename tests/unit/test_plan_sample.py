@@ -19,7 +19,7 @@ def planned(*chunks: Sequence[bytes]) -> tuple[MemoryOutputs, list[Chunk]]:
     outputs, made = MemoryOutputs(), []
     for number, lines in enumerate(chunks, 1):
         made.append(chunk(number, rows=len(lines), size=sum(map(len, lines))))
-        outputs.files[run_files.plan(RUN, made[-1].id)] = b"".join(lines)
+        outputs.files[run_files.plan(RUN, made[-1].id, 1)] = b"".join(lines)
     return outputs, made
 
 

@@ -96,7 +96,7 @@ def done(night: Night, *lines: bytes, **run: Any) -> Run:
 def plan(night: Night, number: int, generation: int = 0) -> None:
     name = chunk_id(generation, number)
     requests = b"".join(request_line(each, params(each)) for each in ids(name, night.rows))
-    night.outputs.files[run_files.plan(RUN, name)] = requests
+    night.outputs.files[run_files.plan(RUN, name, 1)] = requests
 
 
 def verify(night: Night, cap: int | None = None, owner: str = "me", **wish: Any) -> Verified:

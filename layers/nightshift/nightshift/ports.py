@@ -119,7 +119,7 @@ class Outputs(Protocol):
 
 
 class Ledger(Protocol):
-    """The table of runs. Every read is consistent but for lists of runs; every edge is conditional on what it leaves."""
+    """The table of runs. Every read is consistent but for lists of runs; each edge is conditional on what it leaves."""
 
     # --- runs
     def create_run(self, run: Run) -> bool:

@@ -20,27 +20,27 @@ def home(run_id: RunId) -> str:
     return f"runs/{run_id}/"
 
 
-def job(run_id: RunId, number: int = 1) -> str:
+def job(run_id: RunId, number: int) -> str:
     """Return the key of the job as it was for the run's `number`-th plan."""
     return f"{_of_plan(run_id, 'job', number)}.yaml"
 
 
-def plans(run_id: RunId, number: int = 1) -> str:
+def plans(run_id: RunId, number: int) -> str:
     """Return the prefix of the files of the run's `number`-th plan."""
     return f"{_of_plan(run_id, 'plan', number)}/"
 
 
-def plan(run_id: RunId, chunk: ChunkId, number: int = 1) -> str:
+def plan(run_id: RunId, chunk: ChunkId, number: int) -> str:
     """Return the key of a chunk's requests, one line each."""
     return f"{plans(run_id, number)}{chunk}.jsonl"
 
 
-def ids(run_id: RunId, chunk: ChunkId, number: int = 1) -> str:
+def ids(run_id: RunId, chunk: ChunkId, number: int) -> str:
     """Return the key of a chunk's PlannedRow lines."""
     return f"{plans(run_id, number)}{chunk}.ids"
 
 
-def rejects(run_id: RunId, number: int = 1) -> str:
+def rejects(run_id: RunId, number: int) -> str:
     """Return the prefix of the rows that are never sent."""
     return f"{_of_plan(run_id, 'rejects', number)}/"
 
