@@ -277,9 +277,9 @@ def submit(url: str) -> Any:
 
 def ids_key(chunk: ChunkId) -> str:
     """Return where the ids of a chunk are."""
-    return run_files.ids(RUN, chunk)
+    return run_files.ids(RUN, chunk, 1)
 
 
 def plan_key(chunk: ChunkId) -> str:
     """Return where a chunk's plan is."""
-    return run_files.plan(RUN, chunk)
+    return run_files.plan(RUN, chunk, 1)
