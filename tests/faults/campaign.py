@@ -21,7 +21,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 SOURCES = ("layers/nightshift/nightshift", "functions", "statemachine", "local/batches_api", "tests/faults")
 PHASES = ("probes", "ablations", "baseline", "histories", "rare")
-QUICK = 140
+QUICK = 120
 """Histories of the quick campaign."""
 GOAL = 0.95
 """The share of boundaries at which somebody must have been hit, in the full campaign."""

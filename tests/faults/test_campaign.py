@@ -30,7 +30,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_no_kill_no_lost_answer_and_no_broken_stream_pays_twice_or_loses_an_answer(told: str) -> None:
     found = re.fullmatch(
-        r"histories=140 boundaries=(\d+)/\d+ paid_twice=0 lost=0 applied_twice=0 ablations=(\d+)/(\d+)",
+        r"histories=120 boundaries=(\d+)/\d+ paid_twice=0 lost=0 applied_twice=0 ablations=(\d+)/(\d+)",
         told.splitlines()[-1],
     )
 
