@@ -68,7 +68,7 @@ def run(plan: Plan, handlers: Mapping[str, Any], wires: Mapping[str, Callable[[W
         wires[plan.wire](world)
         story = Story(world)
         SCENARIOS[plan.scenario](story)
-        director = Director(story)
+        director = Director(story, since=world.now())
         world.fibers.spawn("director", director.direct)
         if "AuditFunction" in handlers:
             world.fibers.spawn("audits", director.audit)
@@ -151,7 +151,7 @@ def _judge(history: History, story: Story, director: Director) -> None:
     history.held, history.holds = found.held, world.watch.holds
     if (runs := len(ledger_watch.read().runs)) > story.runs:
         history.problems.append(f"{runs} runs of {story.runs}")
-    history.seconds = max(0.0, (director.finished or world.now()) - START)
+    history.seconds = max(0.0, (director.finished or world.now()) - director.since)
     history.killed = world.seen.killed
     history.upset = sorted((str(site), edge) for site, edge in world.seen.upset)
     history.passed = [(str(site), edge) for site, edge in world.seen.passed]

@@ -495,6 +495,17 @@ def new_job(story: Story) -> None:
     story.by_hand(_resume, at)
 
 
+def new_month(story: Story) -> None:
+    """A month ends in the middle of a run, which is held in the one, and goes on in the other."""
+    story.world.sleep(8 * 86400 + 22 * 3600 - story.world.rng.uniform(5, 900))
+    story.job()
+    story.world.fault("rows", "overloaded", rate=0.5, first_times=1)
+    story.upload("a")
+    at = story.world.rng.uniform(3, 400)
+    story.by_hand(lambda control, run: control.hold(run, "by hand"), at)
+    story.by_hand(_resume, at + 900)
+
+
 def slow_resume(story: Story) -> None:
     """A held run is let go on, and its loop dies at once: until an audit comes by it is open, and has no money."""
     story.job()
@@ -552,6 +563,7 @@ SCENARIOS: Mapping[str, Callable[[Story], None]] = {
         verified,
         no_price,
         new_job,
+        new_month,
         slow_resume,
     )
 }

@@ -23,6 +23,7 @@ from tests.faults.wires import WIRES
         ("no_price", [HoldCode.NO_PRICE]),
         ("verified", []),
         ("new_job", [HoldCode.BY_HAND]),
+        ("new_month", [HoldCode.BY_HAND]),
         ("slow_resume", [HoldCode.BY_HAND]),
     ],
 )
