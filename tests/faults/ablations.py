@@ -420,7 +420,9 @@ ABLATIONS: Sequence[Ablation] = (
     ),
     Ablation(
         "money is released whatever it is",
-        _without("#reserved = :seen AND (attribute_exists(#hold) OR #state = :done)", pk="RUN#"),
+        _without(
+            "#reserved = :seen AND #budget_month = :month AND (attribute_exists(#hold) OR #state = :done)", pk="RUN#"
+        ),
         "its runs have reserved",
         [("slow_resume", "none")],
         "report.Reporter._release: ledger.settle_nothing_more",

@@ -266,6 +266,23 @@ class TestSettling:
         budgeter(ledger).prepare(run_id)
         assert ledger.budget(MONTH) == Budget(committed=9 * CENT)
 
+    def test_money_that_was_reserved_anew_in_the_next_month_is_not_released_in_the_old_one(
+        self, ledger: DynamoLedger
+    ) -> None:
+        run_id = open_run(ledger, 9 * CENT)
+        budgeter(ledger).prepare(run_id)
+        ledger.hold(run_id, HELD)
+        seen = ledger.run(run_id)  # and then its reporter is frozen
+        ledger.settle_nothing_more(seen)
+        ledger.release(seen, approve=None)
+        assert ledger.reserve(ledger.run(run_id), per_row=3 * CENT, rows=3, month="2026-12", cap=None)
+        ledger.hold(run_id, HELD)
+
+        ledger.settle_nothing_more(seen)
+
+        assert money(ledger.run(run_id)) == (9 * CENT, 0, "2026-12")
+        assert (ledger.budget(MONTH), ledger.budget("2026-12")) == (Budget(), Budget(committed=9 * CENT))
+
     def test_money_of_a_run_that_goes_on_or_has_a_batch_in_flight_is_not_released(self, night: Night) -> None:
         night.begin()
         before = night.run()

@@ -382,8 +382,8 @@ class DynamoLedger:
         mine = Change(
             run_key(run.run_id),
             {"reserved": None},
-            when="#reserved = :seen AND (attribute_exists(#hold) OR #state = :done)",
-            values={"seen": run.reserved, "done": RunState.DONE},
+            when="#reserved = :seen AND #budget_month = :month AND (attribute_exists(#hold) OR #state = :done)",
+            values={"seen": run.reserved, "month": run.budget_month, "done": RunState.DONE},
         )
         with suppress(Conflict):  # somebody did it, or the run goes on
             self._items.apply_all([mine, Change(budget_key(run.budget_month), adds={"committed": -run.reserved})])
