@@ -34,7 +34,7 @@ WAYS_OUT: Mapping[HoldCode, Sequence[str]] = {
     HoldCode.API_REDIRECTED: ["deploy with the AnthropicBaseUrl of the API itself", "{resume}"],
     HoldCode.BATCH_OVERDUE: ["put a key of the workspace that has the batch: {key}", "{resume}"],
     HoldCode.CHUNK_FAILS: ["mend what the reason names", "{resume}"],
-    HoldCode.NO_PROGRESS: ["mend what the functions' logs name", "{resume}"],
+    HoldCode.NO_PROGRESS: ["mend what the reason or the functions' logs name", "{resume}"],
     HoldCode.LOOP_DIES: ["mend what the executions' errors and the functions' logs name", "{resume}"],
     HoldCode.ROWS_ASTRAY: ["report it, with the functions' logs", "count again: {resume}"],
 }
