@@ -47,8 +47,10 @@ def harvest(cloud: RunningCloud, run_id: str, folder: Path) -> Harvest:
     lines: Counter[str] = Counter()
     seen: Counter[str] = Counter()
     billed = 0
+    plan = int(cloud.ledger(run_id)[0]["plan"])
     for part in PARTS:
-        parts = [key for key in keys if key.startswith(f"runs/{run_id}/{part}/")]
+        folder_of = f"rejects-{plan}" if part == "rejects" and plan > 1 else part  # of a run that was planned anew
+        parts = [key for key in keys if key.startswith(f"runs/{run_id}/{folder_of}/")]
         with (folder / f"{part}.jsonl").open("wb") as file:
             for key in parts:
                 for line in s3.get_object(Bucket=bucket, Key=key)["Body"].iter_lines(chunk_size=1 << 20):

@@ -71,6 +71,34 @@ def test_the_same_rows_again_are_held_until_a_person_approves(
     assert (seen["state"], seen["answered"], seen["run"]["approved"]) == ("done", 5, ["SAME_ROWS"])
 
 
+def test_a_run_that_the_api_refused_is_planned_and_sent_anew_with_the_mended_job(
+    nightshift: Command, night: Night, tmp_path: Path
+) -> None:
+    night.job()
+    night.fault("create", "status:400", error_type="invalid_request_error", message="no such thing", times=1)
+    night.upload([*night.rows(9), b"no json", {"id": "empty", "body": ""}])
+    (held,) = night.settle()
+    assert (held["hold"]["code"], held["plan"]) == ("API_REJECTED", 1)
+    (job := tmp_path / f"{night.name}.yaml").write_text(
+        JOB.format(name=night.name, more="schedule: upload").replace("You sort", "You carefully sort")
+    )
+
+    assert nightshift("job", "put", job)[0] == Exit.DONE
+    assert nightshift("resume", held["run_id"])[0] == Exit.DONE
+    (run,) = night.settle()
+
+    got = night.harvest(run)
+    assert (run["state"], run["plan"], got.complete) == ("done", 2, True)
+    assert (got.lines["output"], got.lines["rejects"], night.paid_twice()) == (9, 2, 0)
+    assert got.report["reject_codes"] == {"BAD_JSON": 1, "EMPTY_BODY": 1}
+    home = f"runs/{run['run_id']}/"
+    listed = night.cloud.client("s3").list_objects_v2(Bucket=night.cloud.outputs["OutputBucketName"], Prefix=home)
+    folders = {item["Key"].removeprefix(home).split("/")[0] for item in listed["Contents"]}
+    assert folders >= {"plan-2", "rejects-2", "job-2.yaml", "job.yaml"}
+    assert folders.isdisjoint({"plan", "rejects"})
+    assert "          output/ failed/ rejects-2/ raw/ report.json" in nightshift("show", run["run_id"])[1].splitlines()
+
+
 def test_a_run_that_is_held_by_hand_stays_where_it_is_until_it_is_resumed(
     nightshift: Command, night: Night, tmp_path: Path
 ) -> None:
