@@ -1,89 +1,26 @@
 """Guards, each removed in turn: whoever removes one must see the campaign fail, or nothing tests it.
 
-An ablation is a name, how to take the guard out of the running code, and where its absence shows: scenarios and wire
-faults that need it.
+An ablation (guards.py) is a name, how to take the guard out of the running code, and where its absence shows: scenarios
+and wire faults that need it. Guards of money are in money_ablations.py.
 """
 
-import re
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 
 from nightshift import archiving, audit, decision, intake, outcomes, results, sending, submit
-from nightshift.adapters import anthropic_api, dynamodb, multipart, s3, tickets
-from nightshift.adapters.items import Change, Items
+from nightshift.adapters import anthropic_api, dynamodb, multipart, tickets
+from nightshift.adapters.items import Change
 from nightshift.errors import ResultsIncomplete
 from nightshift.loops import LoopKeeper, LoopState
 from nightshift.model import ChunkState, Intent
-from nightshift.report import Reporter
 from nightshift.salvaging import Salvager
-
-type Remove = Callable[[ExitStack], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Ablation:
-    """A guard, and where it is needed."""
-
-    name: str
-    remove: Remove
-    symptom: str
-    """What a history must show, as a regular expression: another reason to fail does not count."""
-    pairs: Sequence[tuple[str, str]]
-    sites: str = ""
-    """Only upsets at sites that begin so; all where it is empty."""
-    kinds: frozenset[str] = frozenset({"kill", "lose", "pause", "refuse"})
-
-    @contextmanager
-    def removed(self) -> Iterator[None]:
-        """Work without the guard."""
-        with ExitStack() as stack:
-            self.remove(stack)
-            yield
-
-
-def _set(target: Any, name: str, value: Any) -> Remove:
-    return lambda stack: stack.enter_context(patch.object(target, name, value)) and None
-
-
-def _without(condition: str, *, pk: str, kind: str = "", sets: str = "") -> Remove:
-    """Take a piece out of the condition of those writes of the ledger that it names.
-
-    Args:
-        condition: the piece of the condition, as adapters/dynamodb.py writes it.
-        pk: how the item's partition key begins.
-        kind: of the write; any where it is empty.
-        sets: an attribute that the write sets; any where it is empty.
-    """
-
-    def unguarded(change: Change) -> Change:
-        fits = (
-            change.key["pk"].startswith(pk) and (not kind or change.kind == kind) and (not sets or sets in change.sets)
-        )
-        if not fits or condition not in change.when:
-            return change
-        when = re.sub(r"AND\s+AND", "AND", change.when.replace(condition, ""))
-        when = re.sub(r"^\s*AND\s|\sAND\s*$", "", when).strip()
-        values = {name: value for name, value in change.values.items() if f":{name}" in when}
-        return replace(change, when=when, values=values)
-
-    def remove(stack: ExitStack) -> None:
-        one, many = Items.apply, Items.apply_all
-        stack.enter_context(patch.object(Items, "apply", lambda self, change: one(self, unguarded(change))))
-        stack.enter_context(
-            patch.object(Items, "apply_all", lambda self, changes: many(self, _effective(map(unguarded, changes))))
-        )
-
-    return remove
-
-
-def _effective(changes: Any) -> list[Change]:
-    """Leave out checks that check nothing any more: DynamoDB refuses them."""
-    return [change for change in changes if change.when or change.kind != "ConditionCheck"]
+from tests.faults.guards import PAUSES, Ablation, Remove, put, without
+from tests.faults.money_ablations import MONEY
 
 
 def _retries_on(stack: ExitStack) -> None:
@@ -174,7 +111,7 @@ def _random_ids(stack: ExitStack) -> None:
         return f"{job}-{day:%Y%m%d}-{uuid.uuid4().hex[:8].translate(str.maketrans('0189', 'abcd'))}"
 
     stack.enter_context(patch.object(intake, "_run_id", run_id))
-    _without("attribute_not_exists(#pk) OR #run_id = :me", pk="INPUT#")(stack)
+    without("attribute_not_exists(#pk) OR #run_id = :me", pk="INPUT#")(stack)
     stack.enter_context(patch.object(dynamodb.DynamoLedger, "claim_digest", lambda _self, _job, _digest, run: run))
 
 
@@ -187,29 +124,6 @@ def _any_generation(stack: ExitStack) -> None:
 
     stack.enter_context(patch.object(decision, "next_generation_due", due))
     stack.enter_context(patch.object(submit, "next_generation_due", due))
-
-
-def _settled_apart(stack: ExitStack) -> None:
-    """Settle a chunk's money first, and move the chunk in a transaction of its own."""
-    many = Items.apply_all
-
-    def apart(self: Any, changes: Sequence[Change]) -> None:
-        edge = [change for change in changes if change.sets.get("state") == ChunkState.COLLECTED]
-        for part in ([change for change in changes if change not in edge], edge):
-            if part:
-                many(self, part)
-
-    stack.enter_context(patch.object(Items, "apply_all", apart))
-
-
-def _no_mark(stack: ExitStack) -> None:
-    """Ask a row for verification without having marked it."""
-    replace_object = s3.S3Outputs.replace
-
-    def unmarked(self: Any, key: str, *args: Any, **named: Any) -> bool:
-        return key.endswith(".asked") or replace_object(self, key, *args, **named)
-
-    stack.enter_context(patch.object(s3.S3Outputs, "replace", unmarked))
 
 
 def _no_foreign(stack: ExitStack) -> None:
@@ -227,7 +141,6 @@ NOT_ACCEPTED, SECOND_LOST = "create: connection lost, not accepted", "create: th
 PLAIN = (("upload", "none"), ("two_runs", "none"), ("retries", "none"))
 PAID = r"paid for twice|was sent again|was sent while"
 MISSED = r"is in no file|answer is nowhere|has no run|not in the results|does not add up|stays held"
-PAUSES = frozenset({"pause"})
 
 
 def _all(*removes: Remove) -> Remove:
@@ -243,7 +156,7 @@ def _collectable(chunk: Any, now: Any) -> bool:
     return bool(ended and (chunk.not_before is None or chunk.not_before <= now))
 
 
-_SAME = _set(dynamodb.DynamoLedger, "claim_digest", lambda _self, _job, _digest, run: run)
+_SAME = put(dynamodb.DynamoLedger, "claim_digest", lambda _self, _job, _digest, run: run)
 
 ABLATIONS: Sequence[Ablation] = (
     Ablation("the SDK's retries are on", _retries_on, PAID, [("upload", LOST), ("upload", SILENT)]),
@@ -255,13 +168,13 @@ ABLATIONS: Sequence[Ablation] = (
     ),
     Ablation(
         "the intent is not exclusive",
-        _without(dynamodb.ABSENT, pk="CREATE", kind="Put"),
+        without(dynamodb.ABSENT, pk="CREATE", kind="Put"),
         rf"{PAID}|I6",
         [("two_runs", LOST), ("two_runs", LATE)],
     ),
     Ablation(
         "a chunk is sent whatever its state",
-        _without("#state = :planned AND #attempt = :before", pk="RUN#", kind="Update"),
+        without("#state = :planned AND #attempt = :before", pk="RUN#", kind="Update"),
         PAID,
         [("upload", "none"), ("two_runs", "none")],
         "sending.",
@@ -269,7 +182,7 @@ ABLATIONS: Sequence[Ablation] = (
     ),
     Ablation(
         "no look at the clock before the POST, nor in it",
-        _all(_set(sending, "LEAST_TIME", timedelta(days=-1)), _no_last_bytes),
+        _all(put(sending, "LEAST_TIME", timedelta(days=-1)), _no_last_bytes),
         PAID,
         [("upload", "none"), ("two_runs", "none")],
         "sending.",
@@ -280,8 +193,8 @@ ABLATIONS: Sequence[Ablation] = (
     Ablation(
         "a batch may be claimed twice",
         _all(
-            _without(f"{dynamodb.ABSENT} OR #foreign = :yes", pk="BATCH#", kind="Put"),
-            _set(dynamodb.DynamoLedger, "claims", lambda _self, _ids: {}),
+            without(f"{dynamodb.ABSENT} OR #foreign = :yes", pk="BATCH#", kind="Put"),
+            put(dynamodb.DynamoLedger, "claims", lambda _self, _ids: {}),
         ),
         "I1",
         [("not_alone", SECOND_LOST), ("retries", SECOND_LOST)],
@@ -294,7 +207,7 @@ ABLATIONS: Sequence[Ablation] = (
     ),
     Ablation(
         "no look at the hold before sending",
-        _without("attribute_not_exists(#hold) AND ", pk="RUN#", kind="ConditionCheck"),
+        without("attribute_not_exists(#hold) AND ", pk="RUN#", kind="ConditionCheck"),
         "sent although held",
         [("hold", "none"), ("cancel", "none")],
         "sending.",
@@ -302,12 +215,12 @@ ABLATIONS: Sequence[Ablation] = (
     ),
     Ablation(
         "results are not held against the plan",
-        _set(archiving.ResultsCheck, "finish", lambda _self, _batch: None),
+        put(archiving.ResultsCheck, "finish", lambda _self, _batch: None),
         "is nowhere",
         [("upload", "results: cut at a line"), ("upload", "results: cut in a line")],
     ),
     Ablation(
-        "archives are written over", _set(multipart, "_condition", lambda **_: {}), "I5", PLAIN, "archiving.", PAUSES
+        "archives are written over", put(multipart, "_condition", lambda **_: {}), "I5", PLAIN, "archiving.", PAUSES
     ),
     Ablation(
         "a ticket takes an older or equal answer",
@@ -319,16 +232,16 @@ ABLATIONS: Sequence[Ablation] = (
     Ablation(
         "a chunk is taken from a worker that lives",
         _all(
-            _without("(attribute_not_exists(#worker) OR #worker.#until <= :now)", pk="RUN#"),
-            _set(decision, "collectable", _collectable),
-            _set(results, "collectable", _collectable),
+            without("(attribute_not_exists(#worker) OR #worker.#until <= :now)", pk="RUN#"),
+            put(decision, "collectable", _collectable),
+            put(results, "collectable", _collectable),
         ),
         "from a worker that lives",
         [("two_runs", "none"), ("retries", "none"), ("not_alone", "none")],
     ),
     Ablation(
         "a run is put over one that stands",
-        _without(dynamodb.ABSENT, pk="RUN#", kind="Put", sets="opened_by"),
+        without(dynamodb.ABSENT, pk="RUN#", kind="Put", sets="opened_by"),
         "was put over",
         [("upload", "none"), ("two_runs", "none")],
     ),
@@ -336,8 +249,8 @@ ABLATIONS: Sequence[Ablation] = (
     Ablation(
         "inputs are not claimed",
         _all(
-            _without("attribute_not_exists(#pk) OR #run_id = :me", pk="INPUT#"),
-            _set(dynamodb.DynamoLedger, "unclaimed", lambda _self, refs: list(refs)),
+            without("attribute_not_exists(#pk) OR #run_id = :me", pk="INPUT#"),
+            put(dynamodb.DynamoLedger, "unclaimed", lambda _self, refs: list(refs)),
         ),
         "2 runs of 1",
         [("two_nights", "none")],
@@ -352,125 +265,33 @@ ABLATIONS: Sequence[Ablation] = (
     ),
     Ablation(
         "what cannot succeed is asked again",
-        _set(outcomes, "RETRYABLE", outcomes.RETRYABLE | {"invalid_request_error"}),
+        put(outcomes, "RETRYABLE", outcomes.RETRYABLE | {"invalid_request_error"}),
         PAID,
         [("upload", "rows: invalid requests")],
     ),
     Ablation(
         "dead loops are not restarted",
-        _set(LoopKeeper, "keep", lambda *_, **__: LoopState.ALIVE),
+        put(LoopKeeper, "keep", lambda *_, **__: LoopState.ALIVE),
         "I6",
         [("aborted", "none")],
     ),
     Ablation(
         "uploads are not looked for",
-        _set(intake.Intake, "_forgotten", lambda _self: iter(())),
+        put(intake.Intake, "_forgotten", lambda _self: iter(())),
         "has no run",
         [("lost_upload", "none")],
     ),
     Ablation(
         "missed nights are not looked for",
-        _set(audit.Auditor, "_nights", _nothing),
+        put(audit.Auditor, "_nights", _nothing),
         "has no run",
         [("missed_night", "none")],
     ),
     Ablation(
         "orphans are not looked for",
-        _set(Salvager, "look", lambda *_: iter(())),
+        put(Salvager, "look", lambda *_: iter(())),
         "residual",
         [("orphan_while_held", "none"), ("orphan_beside_another", "none")],
     ),
-    Ablation(
-        "money is reserved for a run that has some",
-        _without("attribute_not_exists(#reserved)", pk="RUN#", sets="budget_month"),
-        "its runs have reserved",
-        [("upload", "none")],
-        "budgeting.Budgeter._reserve: ledger.reserve",
-        frozenset({"lose"}),
-    ),
-    Ablation(
-        "money is reserved for a held run",
-        _without(dynamodb._SENDS, pk="RUN#", sets="budget_month"),
-        "although it is held",
-        [("hold", "none"), ("cancel", "none")],
-        "budgeting.",
-        PAUSES,
-    ),
-    Ablation(
-        "money is reserved beyond the month's cap",
-        _without("attribute_not_exists(#committed) OR #committed <= :room", pk="BUDGET#"),
-        "more than the cap",
-        [("last_dollar", "none")],
-    ),
-    Ablation(
-        "a chunk's money is settled beside its edge",
-        _settled_apart,
-        "the API billed",
-        [("upload", "none")],
-        "results.Collector._settle: ledger.collected",
-        frozenset({"kill"}),
-    ),
-    Ablation(
-        "a chunk is settled by what was reserved before the pilot was judged",
-        _without("attribute_exists(#reserved) AND #row_reserve = :per_row", pk="RUN#"),
-        r"has -\d+ reserved",
-        [("late_pilot", "none")],
-        "results.Collector._settle: ledger.run",
-        PAUSES,
-    ),
-    Ablation(
-        "money is released whatever it is",
-        _without(
-            "#reserved = :seen AND #budget_month = :month AND (attribute_exists(#hold) OR #state = :done)", pk="RUN#"
-        ),
-        "its runs have reserved",
-        [("slow_resume", "none")],
-        "report.Reporter._release: ledger.settle_nothing_more",
-        frozenset({"lose"}),
-    ),
-    Ablation(
-        "what a held run has reserved is not released",
-        _set(Reporter, "_release", lambda _self, run, _chunks: run),
-        "reserved for nothing",
-        [("bad_pilot", "none")],
-    ),
-    Ablation(
-        "a chunk is sent without money reserved",
-        _without("attribute_exists(#reserved)", pk="RUN#", kind="ConditionCheck"),
-        "no money is reserved for it",
-        [("slow_resume", "none")],
-        "sending.",
-        PAUSES,
-    ),
-    Ablation(
-        "the rest does not wait for the pilot",
-        _set(decision, "standing_pilot", lambda *_: None),
-        "before its pilot was judged",
-        [("pilot", "none"), ("bad_pilot", "none")],
-    ),
-    Ablation(
-        "a pilot is judged twice",
-        _without("#piloted = :no AND #reserved = :seen", pk="RUN#"),
-        "its runs have reserved",
-        [("pilot", "none")],
-        "budgeting.Budgeter._judge: ledger.revise",
-        frozenset({"lose"}),
-    ),
-    Ablation(
-        "what a plan follows from is settled twice",
-        _without("attribute_not_exists(#caching) AND ", pk="RUN#", sets="caching"),
-        "had its caching settled",
-        [("pilot", "count: 529")],
-        "planning.",
-        PAUSES,
-    ),
-    Ablation("a row is not marked before it is verified", _no_mark, "are marked as asked", [("verified", "none")]),
-    Ablation(
-        "two verify a run at once",
-        _without("attribute_not_exists(#verifying) AND ", pk="RUN#", sets="verifying"),
-        "its runs have reserved",
-        [("verified", "none")],
-        "verifying.Verifier._reserve: ledger.start_verify",
-        frozenset({"lose"}),
-    ),
+    *MONEY,
 )

@@ -14,7 +14,7 @@ from typing import Any
 import anthropic
 
 from tests.faults import cloud, verdict
-from tests.faults.scenarios import WORDS, Story
+from tests.faults.story import WORDS, Story
 from tests.faults.world import Invocation, World
 
 ROWS = 6

@@ -9,7 +9,8 @@ from typing import Any
 from nightshift.model import HoldCode, RunId, RunState
 from tests.faults import cloud, ledger_watch, verdict
 from tests.faults.fibers import EndlessError
-from tests.faults.scenarios import SCENARIOS, Story, control
+from tests.faults.scenarios import SCENARIOS
+from tests.faults.story import Story, control
 from tests.faults.world import START, Invocation, Upset, World
 
 TICK, LATER, TICK_LATER = 1800.0, 3 * 3600.0, 7200.0

@@ -8,7 +8,7 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from tests.faults.ablations import Ablation
+from tests.faults.guards import Ablation
 from tests.faults.history import Plan
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.wires import WIRES

@@ -20,7 +20,7 @@ from tests.faults import cloud, ledger_watch, plans, verdict
 from tests.faults.ablations import ABLATIONS
 from tests.faults.boundaries import Site
 from tests.faults.history import Director
-from tests.faults.scenarios import EACH, WORDY, Story
+from tests.faults.story import EACH, WORDY, Story
 from tests.faults.wires import WIRES
 from tests.faults.world import SITES, Upset, World
 

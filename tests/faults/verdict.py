@@ -21,7 +21,7 @@ from local.batches_api.results import lines as result_lines
 from nightshift import invariants, run_files
 from nightshift.model import Chunk, ChunkState, Run, RunState, run_token
 from tests.faults import cloud, ledger_watch
-from tests.faults.scenarios import File, Story
+from tests.faults.story import File, Story
 
 RETRYABLE = frozenset({"expired", "overloaded_error", "api_error", "rate_limit_error", "timeout_error"})
 """How a row may have ended that is asked again; the API bills none of these."""

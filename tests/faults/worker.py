@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults import baseline, cloud, plans
-from tests.faults.ablations import ABLATIONS, PAUSES, Ablation
+from tests.faults.ablations import ABLATIONS
 from tests.faults.campaign import Options, records, write
+from tests.faults.guards import PAUSES, Ablation
 from tests.faults.history import History, Plan, run
 from tests.faults.wires import WIRES
 from tests.faults.world import Upset
