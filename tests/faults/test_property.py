@@ -35,6 +35,8 @@ SETTLED = 2 * 3600.0
 """Seconds after which a create's outcome is known, once the API answers: its sender's life, the grace, two audits."""
 
 UPSETS = [upset for site in SITES.all for edge in site.edges for upset in plans.upsets(str(site), edge)]
+ANY = st.integers(0, len(UPSETS) - 1).map(lambda number: UPSETS[number])
+"""One of them; not `sampled_from`, which is a warning as soon as somebody asks for its repr, it is so long."""
 UNHEARD = frozenset({"kill", "pause"})
 """What can be done at a boundary that was not known before the call."""
 AMBUSHES = st.dictionaries(st.integers(1, NEAR), st.integers(0, 7), max_size=6)
@@ -91,7 +93,7 @@ class Nights(RuleBasedStateMachine):
         self._lie_in_wait(ambushes)
         self.world.pass_time(seconds)
 
-    @rule(upsets=st.lists(st.sampled_from(UPSETS), max_size=20), ambushes=AMBUSHES, seconds=MOMENTS)
+    @rule(upsets=st.lists(ANY, max_size=20), ambushes=AMBUSHES, seconds=MOMENTS)
     def upset_whoever_comes_by(self, upsets: list[Upset], ambushes: dict[int, int], seconds: float) -> None:
         for upset in upsets:
             self.world.arm(upset)
@@ -202,7 +204,7 @@ def test_no_program_pays_twice_or_leaves_a_run_unfinished(handlers: Any) -> None
 
 
 def test_the_programs_find_a_create_that_nobody_settles(handlers: Any) -> None:
-    with patch.object(Sender, "settle", lambda *_: False), pytest.raises(AssertionError, match="an intent stands"):
+    with patch.object(Sender, "settle", lambda *_: False), pytest.raises(AssertionError, match="although audits ran"):
         search(handlers)
 
 
