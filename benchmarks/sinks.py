@@ -162,16 +162,18 @@ class Handler(BaseHTTPRequestHandler):
         if not file.is_file():
             self._answer(b"<Error><Code>NoSuchKey</Code></Error>", XML, status=404)
             return
-        start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0])
+        first, last = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")
+        start, size = int(first), file.stat().st_size
+        size = min(size, int(last) + 1 if last else size) - start
         checksum = self.state.checksums.get(path)
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(file.stat().st_size - start))
+        self.send_response(206 if "Range" in self.headers else 200)
+        self.send_header("Content-Length", str(size))
         self.send_header("ETag", '"1"')
-        if checksum and not start:
+        if checksum and "Range" not in self.headers:
             self.send_header("x-amz-checksum-crc32", checksum)
         self.end_headers()
         with file.open("rb") as stream:
-            self.connection.sendfile(stream, start)
+            self.connection.sendfile(stream, start, size)
 
     def _complete(self, path: str, upload: str) -> None:
         """Make an object of its parts."""

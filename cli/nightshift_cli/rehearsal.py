@@ -170,7 +170,7 @@ class _Outputs:
         self._place(key).write_bytes(data)
 
     @contextmanager
-    def open(self, key: str, start: int = 0) -> Iterator[BinaryIO]:
+    def open(self, key: str, start: int = 0, _size: int | None = None) -> Iterator[BinaryIO]:
         with self._place(key).open("rb") as stream:
             stream.seek(start)
             yield stream

@@ -89,8 +89,8 @@ class MemoryOutputs:
         return True
 
     @contextmanager
-    def open(self, key: str, start: int = 0) -> Iterator[BinaryIO]:
-        yield io.BytesIO(self.files[key][start:])
+    def open(self, key: str, start: int = 0, size: int | None = None) -> Iterator[BinaryIO]:
+        yield io.BytesIO(self.files[key][start : None if size is None else start + size])
 
     def keys(self, prefix: str) -> Iterable[str]:
         return sorted(key for key in self.files if key.startswith(prefix))

@@ -181,7 +181,7 @@ class Plan(MemoryOutputs):
     """A bucket that copies nothing where it is opened."""
 
     @contextmanager
-    def open(self, key: str, start: int = 0) -> Iterator[BinaryIO]:
+    def open(self, key: str, start: int = 0, _size: int | None = None) -> Iterator[BinaryIO]:
         stream = io.BytesIO(self.files[key])  # shares the bytes
         stream.seek(start)
         yield stream

@@ -509,9 +509,9 @@ def test_a_generation_too_large_for_one_invocation_begins_when_the_last_of_them_
     done: list[tuple[bool, int, int]] = []
     opened = world.outputs.open
 
-    def watch(key: str, start: int = 0) -> Any:
+    def watch(key: str, start: int = 0, size: int | None = None) -> Any:
         read[-1].add(key.rsplit("/", 1)[-1])
-        return opened(key, start)
+        return opened(key, start, size)
 
     world.outputs.open = watch  # type: ignore[method-assign]
     while not done or not done[-1][0]:

@@ -4,10 +4,13 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nightshift.input_codes import InputCode, RowFault
 from nightshift.job import Job
 from nightshift.model import Row
+from nightshift.prompt import Prompt
 from nightshift.requests import Renderer, params_of, request_line
 
 
@@ -139,3 +142,35 @@ def test_a_line_gives_its_params_back_byte_for_byte() -> None:
     line = request_line("abcdefgh-g0-000001-000001", made)
     assert line == b'{"custom_id":"abcdefgh-g0-000001-000001","params":' + made + b"}\n"
     assert params_of(line) == made
+
+
+PLAIN = '{% raw %}{{%s}}{% endraw %} <b>\n{{ body }}</b>\t{{body}} "{{ subject -}} \\ </b>\n'
+
+
+@given(st.text(), st.text())
+def test_a_template_that_only_inserts_columns_says_what_jinja_says(body: str, subject: str) -> None:
+    prompt, values = Prompt(PLAIN), {"body": body, "subject": subject}
+    assert prompt._inserted == ["body", "body", "subject"]
+    quick = prompt.render(values)
+    prompt._inserted = []
+    assert (quick, json.loads(quick).count("</b>")) == (prompt.render(values), 2)
+
+
+@pytest.mark.parametrize(
+    "source", ["{{ body | upper }}", "{{ body }}{% if body %}!{% endif %}", "{{ self }}{{ body }}", "{{ body[0] }}"]
+)
+def test_any_other_template_is_jinja_s(source: str) -> None:
+    assert Prompt(source)._inserted == []
+
+
+@pytest.mark.parametrize("source", ["{{ a }}{{ b }}", " {{ a }}\n{{ b }}", "{{ a }}{{ b | trim }}"])
+def test_a_prompt_is_empty_where_nothing_but_blanks_comes_out(source: str) -> None:
+    assert (Prompt(source).render({"a": " ", "b": "\n"}), Prompt(source).render({"a": "", "b": "."}) == b"") == (
+        b"",
+        False,
+    )
+
+
+def test_a_prompt_is_written_as_python_s_own_json_writes_it() -> None:
+    every = "".join(map(chr, [*range(0xD800), *range(0xE000, 0x11000)]))
+    assert Prompt("{{ body }}").render({"body": every}) == json.dumps(every, ensure_ascii=False).encode()

@@ -6,16 +6,18 @@ import io
 import json
 import tracemalloc
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from functools import partial
 from typing import Any, BinaryIO, cast
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from nightshift import content
+from nightshift import content, rows_jsonl
 from nightshift.errors import BadInput
-from nightshift.input_codes import InputCode
+from nightshift.input_codes import InputCode, RowFault
 from nightshift.model import Reject, Row, RowClass
 from nightshift.records import InputSpec
 from nightshift.rows import check, read
@@ -177,6 +179,46 @@ def test_the_same_text_written_in_two_ways_is_the_same_content() -> None:
 
 
 # --- JSON Lines
+
+
+def parsed(parse: Callable[[bytes], dict[str, Any]], raw: bytes) -> str:
+    """Return what a parser makes of a row: `repr` tells 1 from 1.0 and from True."""
+    try:
+        return repr(parse(raw))
+    except RowFault as fault:
+        return repr(fault.args)
+
+
+NAMES = st.sampled_from(['"id"', '"body"', '"at"', '"\\u0069d"', '""', '"a:b"', '"q\\""'])
+SCALARS = st.one_of(
+    st.text(max_size=5).map(partial(json.dumps, ensure_ascii=False)),
+    st.text(max_size=5).map(json.dumps),
+    st.sampled_from(["1", "-0", "12.50", "1e400", "18446744073709551616", "1" * 4301, "true", "null", "NaN", "01", ""]),
+    st.sampled_from(
+        ['"\\ud800"', '"\t"', '"\\/"', '"\\""', '"', '"\\u0000"', "\ufeff", "{", "]", "{}", "[]", "[1, 2]"]
+    ),
+)
+VALUES = st.recursive(
+    SCALARS, lambda v: st.one_of(v.map("[{}]".format), st.tuples(NAMES, v).map(lambda p: f"{{{p[0]}:{p[1]}}}"))
+)
+ROWS = st.lists(st.tuples(NAMES, st.sampled_from([":", " : ", ""]), VALUES), max_size=4).map(
+    lambda pairs: "{" + ", ".join(map("".join, pairs)) + "}"
+)
+
+
+@given(ROWS, st.sampled_from(["", "", "", "x", "}", "\0"]))
+@settings(max_examples=1000)
+def test_a_plain_row_that_is_read_in_half_the_time_is_what_the_strict_reader_says(row: str, behind: str) -> None:
+    raw = (row + behind).encode(errors="surrogatepass").strip()
+    assert parsed(rows_jsonl._parse, raw) == parsed(rows_jsonl._parse_strictly, raw)
+
+
+@pytest.mark.parametrize(
+    "raw", [b'{"a": 1, "a": 1}', b'{"a":"","a":""}', b'{"a": {"b": 1, "b": 1}}', b'{"a": [{"":1,"":1}]}']
+)
+def test_a_key_that_is_there_twice_is_never_read_in_half_the_time(raw: bytes) -> None:
+    with pytest.raises(RowFault, match="DUPLICATE_KEY"):
+        rows_jsonl._parse(raw)
 
 
 @pytest.mark.parametrize(

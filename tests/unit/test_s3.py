@@ -202,6 +202,14 @@ class TestReading:
         with outputs.open("k", 4) as stream:
             assert [stream.readline(), stream.read()] == [b"two\n", b"three\n"]
 
+    @pytest.mark.parametrize(
+        ("start", "size", "found"), [(4, 3, b"two"), (0, 3, b"one"), (8, 100, b"three\n"), (13, 1, b"\n")]
+    )
+    def test_a_part_of_an_object_is_read_alone(self, outputs: S3Outputs, start: int, size: int, found: bytes) -> None:
+        outputs.put("k", b"one\ntwo\nthree\n")
+        with outputs.open("k", start, size) as stream:
+            assert stream.read() == found
+
     def test_an_empty_object_is_an_empty_stream(self, outputs: S3Outputs) -> None:
         outputs.put("k", b"")
         with outputs.open("k") as stream:

@@ -55,7 +55,7 @@ class PlanOnly:
     opened: list[str] = field(default_factory=list)
 
     @contextmanager
-    def open(self, key: str, start: int = 0) -> Iterator[BinaryIO]:
+    def open(self, key: str, start: int = 0, _size: int | None = None) -> Iterator[BinaryIO]:
         self.opened.append(key)
         yield io.BytesIO(PLAN[start:])
 

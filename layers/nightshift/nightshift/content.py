@@ -120,22 +120,26 @@ def _split(blocks: Iterator[bytes]) -> Iterator[Line]:
     has_returns = False
     for block in blocks:
         has_returns = has_returns or b"\r" in block
-        *whole, tail = block.split(b"\n")
-        for piece in whole:
+        pieces = block.split(b"\n")
+        tail = pieces.pop()
+        for piece in pieces:
             number += 1
-            data = bytes(head) + piece + b"\n" if head else piece + b"\n"
-            head.clear()
-            _check_length(data, number)
+            data = piece + b"\n"
+            if head:
+                data = bytes(head) + data
+                head.clear()
+            if len(data) > MAX_LINE:
+                raise _too_long(number)
             yield Line(number, offset, data)
             offset += len(data)
         head += tail
-        _check_length(head, number + 1)
+        if len(head) > MAX_LINE:
+            raise _too_long(number + 1)
     if number == 0 and has_returns and b"\r" in head.rstrip(b"\r"):
         raise BadInput(InputCode.BAD_NEWLINES, "the file has CR line ends and no LF")
     if head:
         yield Line(number + 1, offset, bytes(head))
 
 
-def _check_length(line: bytes | bytearray, number: int) -> None:
-    if len(line) > MAX_LINE:
-        raise BadInput(InputCode.LINE_TOO_LONG, f"the line is longer than {MAX_LINE:,} bytes", line=number)
+def _too_long(number: int) -> BadInput:
+    return BadInput(InputCode.LINE_TOO_LONG, f"the line is longer than {MAX_LINE:,} bytes", line=number)

@@ -18,6 +18,8 @@ from nightshift.ports import Outputs, Upload
 from nightshift.requests import request_line
 
 _BLOCK = 1 << 20
+_BUNDLE = 1 << 16
+"""Bytes of lines that are hashed and passed on at once."""
 _SPOOL = 1 << 20
 """Bytes of rejects kept in memory; more go to a temporary file."""
 _BRACKETS = len(b'{"requests":[]}')
@@ -42,12 +44,22 @@ class _Once:
         self._key = key
         self._upload = upload
         self._hash = hashlib.sha256()
+        self._waiting: list[bytes] = []
+        self._full = _BUNDLE
         self.size = 0
 
     def write(self, data: bytes) -> None:
-        self._hash.update(data)
+        self._waiting.append(data)
         self.size += len(data)
-        self._upload.write(data)
+        if self.size >= self._full:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        block = b"".join(self._waiting)
+        self._waiting.clear()
+        self._full = self.size + _BUNDLE
+        self._hash.update(block)
+        self._upload.write(block)
 
     def commit(self) -> str:
         """Make it exist, and return its hex SHA-256.
@@ -55,6 +67,7 @@ class _Once:
         Raises:
             Conflict: it exists with other content.
         """
+        self._pass_on()
         sha256 = self._hash.hexdigest()
         if not self._upload.commit(once=True) and self._stored() != sha256:
             raise Conflict(f"{self._key} was written before, with other content: has the job or the code changed?")

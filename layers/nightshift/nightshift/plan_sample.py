@@ -27,8 +27,8 @@ BYTES_PER_TOKEN = 3
 GUESSED_BYTES = 2
 """… and a sum that is guessed so, or from few rows, may be this part of it off, on each side."""
 GOLDEN = (5**0.5 - 1) / 2
-WINDOW = 64 * 1024
-"""Bytes before a place that are searched for the beginning of its line, at first."""
+WINDOW = 16 * 1024
+"""Bytes on either side of a place that are searched for the ends of its line, at first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +91,10 @@ def line_at(outputs: Outputs, key: str, place: int) -> bytes:
     window = WINDOW
     while True:
         begin = max(0, place - window)
-        with outputs.open(key, begin) as stream:
-            before = stream.read(place - begin)
-            cut = before.rfind(b"\n")
-            if cut >= 0 or begin == 0:
-                return before[cut + 1 :] + stream.readline()
+        # To its end, so that the connection serves for the next line.
+        with outputs.open(key, begin, place + window - begin) as stream:
+            around = stream.read()
+        first, end = around.rfind(b"\n", 0, place - begin) + 1, around.find(b"\n", place - begin)
+        if (first or begin == 0) and end >= 0:
+            return around[first : end + 1]
         window *= 4

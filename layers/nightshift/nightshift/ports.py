@@ -101,8 +101,8 @@ class Outputs(Protocol):
         """Write a small object in place of the one that had this tag (empty: of none); False where that is gone."""
         ...
 
-    def open(self, key: str, start: int = 0) -> AbstractContextManager[BinaryIO]:
-        """Open an object for reading, from byte `start`."""
+    def open(self, key: str, start: int = 0, size: int | None = None) -> AbstractContextManager[BinaryIO]:
+        """Open an object for reading, from byte `start`: the rest of it, or `size` bytes, or fewer at its end."""
         ...
 
     def keys(self, prefix: str) -> Iterable[str]:

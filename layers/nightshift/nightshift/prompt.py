@@ -1,13 +1,15 @@
 """The prompt template: Jinja, sandboxed, with nothing in reach but the row's own columns."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
+import msgspec
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 _CLOSING_TAG = re.compile(r"</\s*([A-Za-z][\w.-]*)")
+_encode = msgspec.json.Encoder().encode
 
 
 class PromptError(ValueError):
@@ -42,12 +44,16 @@ class Prompt:
             raise PromptError(
                 "uses no column of the input, so all rows would ask the same: write {{ column }} where it belongs"
             )
-        self._format = _format(tree, self.variables)
+        texts, self._inserted = _plain(tree, self.variables)
+        self._blank = not "".join(texts).strip()
+        self._pieces = [b""] * (2 * len(texts) - 1)
+        self._pieces[::2] = [_encode(text)[1:-1] for text in texts]
+        self._pieces[0], self._pieces[-1] = b'"' + self._pieces[0], self._pieces[-1] + b'"'
         tags = sorted({re.escape(name) for name in _CLOSING_TAG.findall(source)})
         self._closing = re.compile(rf"<(/\s*(?:{'|'.join(tags)}))\b", re.IGNORECASE) if tags else None
 
-    def render(self, values: Mapping[str, str]) -> str:
-        r"""Render for one row: a value per variable.
+    def render(self, values: Mapping[str, str]) -> bytes:
+        r"""Render for one row, given a value per variable; return the text as JSON, or nothing where it is blank.
 
         A closing tag of the template inside a value is defused (`</ticket>` becomes `<\/ticket>`), so that a ticket
         cannot end its own quotation and go on as instructions.
@@ -55,26 +61,40 @@ class Prompt:
         Raises:
             PromptError: the template fails with these values.
         """
-        closing = self._closing
-        if closing is not None:
-            values = {k: closing.sub(r"<\\\1", v) if "</" in v else v for k, v in values.items()}
+        if self._inserted:
+            return self._insert([values[column] for column in self._inserted])
         try:
-            return self._format % values if self._format else self._template.render(values)
+            text = self._template.render({column: self._defused(value) for column, value in values.items()})
         # A template can fail in any way its expressions can; what it says may quote the row.
         except Exception as error:  # noqa: BLE001
             raise PromptError(f"the prompt cannot be rendered with this row ({type(error).__name__})") from None
+        return _encode(text) if text.strip() else b""
+
+    def _insert(self, values: Sequence[str]) -> bytes:
+        """Render a template that only inserts columns: what Jinja would say, in a tenth of the time."""
+        if self._blank and not any(value.strip() for value in values):
+            return b""
+        pieces = self._pieces.copy()
+        pieces[1::2] = [_encode(self._defused(value) if "<" in value else value)[1:-1] for value in values]
+        return b"".join(pieces)
+
+    def _defused(self, value: str) -> str:
+        if self._closing is None or "</" not in value:
+            return value
+        return self._closing.sub(r"<\\\1", value)
 
 
-def _format(tree: nodes.Template, columns: AbstractSet[str]) -> str:
-    """Return a template that only inserts columns as a %-format: the same text in a tenth of the time. Else nothing."""
-    written: list[str] = []
+def _plain(tree: nodes.Template, columns: AbstractSet[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """Return the texts of a template, and the columns in between; no column where it has anything else."""
+    texts, inserted = [""], []
     for node in tree.body:
         for part in node.nodes if isinstance(node, nodes.Output) else [node]:
             match part:
                 case nodes.TemplateData(data=text):
-                    written.append(text.replace("%", "%%"))
+                    texts[-1] += text
                 case nodes.Name(name=name) if name in columns:
-                    written.append(f"%({name})s")
+                    texts.append("")
+                    inserted.append(name)
                 case _:
-                    return ""
-    return "".join(written)
+                    return texts, []
+    return texts, inserted

@@ -4,8 +4,6 @@ import hashlib
 import json
 from typing import Any
 
-import msgspec
-
 from nightshift.input_codes import InputCode, RowFault
 from nightshift.job import Job
 from nightshift.job_sections import Budget
@@ -16,9 +14,6 @@ from nightshift.rows import text
 _ID_START = b'{"custom_id":"'
 _PARAMS = b'","params":'
 _END = b"}\n"
-
-
-_encode = msgspec.json.Encoder().encode
 
 
 def _json(value: Any) -> str:
@@ -48,9 +43,9 @@ class Renderer:
             prompt = self._prompt.render({column: text(row.values.get(column)) for column in self._columns})
         except PromptError as error:
             raise RowFault(InputCode.NOT_RENDERED, str(error)) from None
-        if not prompt.strip():
+        if not prompt:
             raise RowFault(InputCode.EMPTY_BODY, "the prompt comes out empty for this row")
-        return self._head + _encode(prompt) + self._tail
+        return self._head + prompt + self._tail
 
 
 def request_line(custom_id: str, params: bytes) -> bytes:

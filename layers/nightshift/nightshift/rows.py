@@ -123,7 +123,7 @@ def _row(record: Record, spec: InputSpec, columns: Sequence[str], file: int, dig
 def _id(value: Any) -> str:
     if value is None or (isinstance(value, str) and not value.strip()):
         raise RowFault(InputCode.MISSING_ID)
-    if isinstance(value, bool) or not isinstance(value, str | int):
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise RowFault(InputCode.BAD_TYPE, "the id must be a text or a whole number")
     row_id = unicodedata.normalize("NFC", str(value).strip())
     if not row_id.isprintable():
@@ -167,12 +167,12 @@ def _carried(column: str, value: Any, spec: InputSpec) -> Any:
 
 def _check_text(column: str, value: str, spec: InputSpec) -> None:
     try:
-        size = len(value) if value.isascii() else len(value.encode())
+        data = value.encode()
     except UnicodeEncodeError:
         raise RowFault(InputCode.LONE_SURROGATE, f"column {column}") from None
-    if size > spec.max_text_bytes:
-        raise RowFault(InputCode.TOO_LARGE, f"column {column}: {size:,} bytes")
-    if "\0" in value:
+    if len(data) > spec.max_text_bytes:
+        raise RowFault(InputCode.TOO_LARGE, f"column {column}: {len(data):,} bytes")
+    if data.find(b"\0") >= 0:
         raise RowFault(InputCode.NUL_IN_TEXT, f"column {column}")
 
 

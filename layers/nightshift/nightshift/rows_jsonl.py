@@ -7,6 +7,8 @@ from decimal import Decimal
 from itertools import chain, islice
 from typing import Any, Never
 
+import msgspec
+
 from nightshift.content import BOM, Line
 from nightshift.errors import BadInput
 from nightshift.input_codes import InputCode, RowFault
@@ -63,6 +65,19 @@ def _records(lines: Iterable[Line]) -> Iterator[Record]:
 
 
 def _parse(raw: bytes) -> dict[str, Any]:
+    """Parse a row: a plain one with msgspec, in half the time; any other with Python's reader, which knows every fault.
+
+    Each key and each text has two quotation marks. With more, a text has one in it, or a key was there twice.
+    """
+    try:
+        value = _quick(raw)
+    except (ValueError, RecursionError, RowFault):
+        return _parse_strictly(raw)
+    texts = [type(each) for each in value.values()].count(str)
+    return value if raw.count(b'"') == 2 * (len(value) + texts) else _parse_strictly(raw)
+
+
+def _parse_strictly(raw: bytes) -> dict[str, Any]:
     try:
         text = raw.decode()
         value, end = _decoder.raw_decode(text)
@@ -113,4 +128,5 @@ def _constant(_name: str) -> Never:
     raise RowFault(InputCode.NON_FINITE)
 
 
+_quick = msgspec.json.Decoder(dict[str, Any], float_hook=_number).decode
 _decoder = json.JSONDecoder(object_pairs_hook=_object, parse_float=_number, parse_constant=_constant)

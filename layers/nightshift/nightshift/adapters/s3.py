@@ -145,10 +145,11 @@ class S3Outputs:
         return True
 
     @contextmanager
-    def open(self, key: str, start: int = 0) -> Generator[BinaryIO]:
+    def open(self, key: str, start: int = 0, size: int | None = None) -> Generator[BinaryIO]:
         """See `ports.Outputs.open`."""
-        if start:
-            answer = self._client.get_object(Bucket=self._bucket, Key=key, Range=f"bytes={start}-")
+        if start or size is not None:
+            end = start + size - 1 if size is not None else ""
+            answer = self._client.get_object(Bucket=self._bucket, Key=key, Range=f"bytes={start}-{end}")
         else:  # an empty object has no byte 0 to start a range at
             answer = self._client.get_object(Bucket=self._bucket, Key=key)
         with _buffered(answer["Body"]) as stream:
