@@ -18,7 +18,7 @@ def campaign(folder: Path, *options: str) -> str:
     """Run a campaign as a person does; return what it printed."""
     command = [sys.executable, "-m", "tests.faults.campaign", "--out", str(folder), *options]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ANTHROPIC_"))}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
 

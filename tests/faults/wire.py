@@ -206,7 +206,8 @@ def _get_object(*, Bucket: str, Key: str, VersionId: str | None = None, Range: s
     key = _s3().get_object(Bucket, Key, version_id=VersionId)
     if key is None:
         raise LookupError(Key)
-    body = key.value[int(Range.removeprefix("bytes=").removesuffix("-")) :]
+    start, end = Range.removeprefix("bytes=").split("-")
+    body = key.value[int(start) : int(end) + 1 if end else None]
     stream = StreamingBody(BytesIO(body), len(body))
     return {"Body": stream, "VersionId": str(key.version_id), "ContentLength": len(body)}
 

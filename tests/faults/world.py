@@ -322,7 +322,7 @@ class World:
         elif service == "dynamodb" and operation not in {"GetItem", "Query", "BatchGetItem"}:
             self.seen.problems += self.watch.changes(request, answer, self.now())
         elif operation == "create":
-            self.seen.problems += self.watch.posted(self.api, self.now())
+            self.seen.problems += self.watch.posted(self.api)
 
     def _alive(self, invocation: Invocation) -> None:
         if invocation.dead or (self.now() >= invocation.deadline and not invocation.zombie):
