@@ -399,6 +399,25 @@ class TestOvertaken:
         assert night.outputs.files[PAGE] == page(the_report(night))
         assert night.run().state is RunState.DONE
 
+    def test_a_run_that_is_resumed_while_its_report_says_held_wants_another_report(
+        self, night: Night, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        night.begin()
+        night.answer(1, *answered())
+        night.collect()
+        night.ledger.hold(made.RUN, Hold(HoldCode.BY_HAND, "wrong file", night.clock()))
+        replace_object = night.outputs.replace
+
+        def freeze(key: str, data: bytes, tag: str) -> bool:
+            if key == REPORT and night.run().hold is not None:
+                night.ledger.release(night.run(), approve=None)
+            return replace_object(key, data, tag)
+
+        monkeypatch.setattr(night.outputs, "replace", freeze)
+        assert report(night)["state"] == "held"
+        assert night.run().reported != fingerprint(night.run(), night.ledger.chunks(made.RUN))
+        assert report(night)["state"] == "done"
+
     @pytest.mark.parametrize("frozen_before", [REPORT, PAGE])
     def test_whenever_a_reporter_is_frozen_the_page_ends_as_that_of_the_report_that_stands(
         self, night: Night, monkeypatch: pytest.MonkeyPatch, frozen_before: str

@@ -6,7 +6,7 @@ writing them again is harmless.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import reduce
 from typing import Literal
@@ -52,8 +52,9 @@ class Reporter:
         text, html = written(report), page(report)
         if self.outputs.replace(run_files.report(run_id), text, before):
             self._put_page(run_id, html, text)
-            run = self._release(run, chunks)
-            self.ledger.reported(run_id, fingerprint(run, chunks), done=done)
+            # At what this report saw: the run may have been resumed meanwhile, and then it wants another one.
+            seen = replace(run, reserved=self._release(run, chunks).reserved)
+            self.ledger.reported(run_id, fingerprint(seen, chunks), done=done)
             self._release(self.ledger.run(run_id), chunks)
         return report
 
