@@ -52,9 +52,6 @@ SEAMS = (
 )
 
 
-TOLD = frozenset({"FAILED", "TIMED_OUT", "ABORTED"})
-"""Ends that are put on the event bus; AWS puts every change of status there."""
-
 type Publish = Callable[[Json], None]
 
 
@@ -97,6 +94,7 @@ def _hook_executions(clock: VirtualClock, feed: Feed, publish: Publish) -> None:
         self.start_date = clock.now()
         feed.add("execution.started", execution=self.name, input=self.input_data)
         start(self)
+        publish(_status_change(self, "RUNNING", self.start_date, None))
 
     def terminated_at_virtual_time(self: BaseExecutionWorkerCommunication) -> None:
         terminated(self)
@@ -109,31 +107,30 @@ def _hook_executions(clock: VirtualClock, feed: Feed, publish: Publish) -> None:
             error=execution.error,
             cause=execution.cause,
         )
-        if execution.status in TOLD:
-            publish(_status_change(execution, clock.now()))
+        publish(_status_change(execution, execution.status, execution.stop_date, execution.stop_date))
 
     seams.replace(Execution, "start", start_at_virtual_time)
     seams.replace(BaseExecutionWorkerCommunication, "terminated", terminated_at_virtual_time)
 
 
-def _status_change(execution: Execution, stopped: datetime) -> Json:
-    """Return what Step Functions tells EventBridge when an execution has ended (the input and output left out)."""
+def _status_change(execution: Execution, status: str, at: datetime, stopped: datetime | None) -> Json:
+    """Return what Step Functions tells EventBridge of an execution (the input and output left out)."""
     return {
         "version": "0",
         "id": str(uuid.uuid4()),
         "detail-type": "Step Functions Execution Status Change",
         "source": "aws.states",
         "account": ACCOUNT,
-        "time": f"{stopped:%Y-%m-%dT%H:%M:%SZ}",
+        "time": f"{at:%Y-%m-%dT%H:%M:%SZ}",
         "region": REGION,
         "resources": [execution.exec_arn],
         "detail": {
             "executionArn": execution.exec_arn,
             "stateMachineArn": execution.state_machine_arn,
             "name": execution.name,
-            "status": execution.status,
+            "status": status,
             "startDate": int(execution.start_date.timestamp() * 1000),
-            "stopDate": int(stopped.timestamp() * 1000),
+            "stopDate": int(stopped.timestamp() * 1000) if stopped else None,
         },
     }
 

@@ -3,11 +3,14 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 
+from nightshift import events
 from nightshift.job import parse_job
 from nightshift.model import HoldCode, RowClass
 from tests.contract import sources
@@ -139,3 +142,26 @@ def test_ci_runs_every_part_of_make_test() -> None:
     (parts,) = re.findall(r"^parts=\(([a-z -]+)\)", (sources.ROOT / ".ci" / "run").read_text(), re.MULTILINE)
 
     assert parts.split() == ["venvs", "check", *words.split()]
+
+
+TYPES = {bool: "boolean", int: "integer", Decimal: "number", NoneType: "null", Mapping: "object"}
+"""What a field's type is in JSON; everything else is a string there."""
+
+
+@pytest.mark.parametrize("event", events.EVENTS, ids=lambda event: event.__name__)
+def test_every_event_has_its_section_with_exactly_its_fields(event: type) -> None:
+    text = (DOCS / "events.md").read_text()
+    (section,) = re.findall(rf"^## {event.__name__}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    told = re.findall(r"^\| `(\w+)` \| ([\w ]+) \|", section, re.MULTILINE)
+
+    assert told == [(name, json_type(kind)) for name, kind in get_type_hints(event).items()]
+
+
+def json_type(kind: Any) -> str:
+    """Name a field's type as JSON knows it."""
+    options = [kind] if get_origin(kind) is not UnionType else get_args(kind)
+    return " or ".join(TYPES.get(get_origin(option) or option, "string") for option in options)
+
+
+def test_there_is_no_section_of_an_event_that_is_gone() -> None:
+    assert sections(DOCS / "events.md")[1:] == [event.__name__ for event in events.EVENTS]

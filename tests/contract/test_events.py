@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nightshift import trigger
+from nightshift import telling, trigger
 from tests.contract import sources
 from tests.contract.event_pattern import matches
 
@@ -14,6 +14,7 @@ type Json = dict[str, Any]
 
 WAYS_IN = sources.functions()["SubmitFunction"]["Events"]
 AUDITED = sources.functions()["AuditFunction"]["Events"]
+TOLD = sources.functions()["TellFunction"]["Events"]
 UPLOAD = sources.event("upload")
 BUCKET = UPLOAD["detail"]["bucket"]["name"]
 KEY = "inbox/ticket-triage/tickets.jsonl"
@@ -64,8 +65,9 @@ def test_the_sample_of_the_schedule_is_what_the_schedule_sends() -> None:
 
 def test_there_is_a_sample_of_every_way_in_and_of_every_task() -> None:
     samples = {path.stem for path in sources.EVENTS.glob("*.json")}
-    tasks = {f"machine-{name.removesuffix('Function').lower()}" for name in sources.functions()} - {"machine-audit"}
-    assert samples == {"upload", "schedule", "by-hand", "audit", "loop-ended", *tasks}
+    steps = {name.removesuffix("Function").lower() for name in sources.functions()} - {"audit", "tell"}
+    tasks = {f"machine-{step}" for step in steps}
+    assert samples == {"upload", "schedule", "by-hand", "audit", "tell", "loop-ended", *tasks}
 
 
 def test_submit_takes_every_sample_that_it_is_sent_for_what_it_is() -> None:
@@ -111,3 +113,16 @@ def test_the_audit_takes_every_sample_that_it_is_sent_for_what_it_is() -> None:
         "schedule": trigger.Night(scheduled_at=datetime(2026, 11, 22, 2, tzinfo=UTC)),
         "loop-ended": trigger.LoopEnded(run_id=sources.event("machine-submit")["run_id"], execution=1),
     }
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"])
+def test_every_execution_of_the_machine_is_told_of_when_it_begins_and_when_it_ends(status: str) -> None:
+    pattern: Json = TOLD["LoopMoved"]["Properties"]["Pattern"]
+    assert pattern["detail"] == {"stateMachineArn": [{"Ref": "RunMachine"}]}
+    ours = {**pattern, "detail": {"stateMachineArn": [ended()["detail"]["stateMachineArn"]]}}
+    assert matches(ours, ended(status=status))
+    assert not matches(ours, ended(stateMachineArn="another"))
+
+
+def test_the_schedule_of_what_is_told_sends_what_it_is_taken_for() -> None:
+    assert json.loads(TOLD["Soon"]["Properties"]["Input"]) == sources.event("tell") == {"source": telling.SCHEDULE}

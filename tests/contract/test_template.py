@@ -22,6 +22,7 @@ SETTINGS = {
     "ReportFunction": settings.ReportSettings,
     "VerifyFunction": settings.VerifySettings,
     "AuditFunction": settings.AuditSettings,
+    "TellFunction": settings.TellSettings,
 }
 KEEPS_DATA = {"AWS::DynamoDB::Table", "AWS::Logs::LogGroup", "AWS::S3::Bucket"}
 NAMES = re.compile("(Bucket|Function|Layer|LogGroup|ManagedPolicy|Queue|Role|Table)?Name")
@@ -59,7 +60,7 @@ def test_every_settings_model_belongs_to_a_function() -> None:
     assert set(SETTINGS) == set(FUNCTIONS)
 
 
-@pytest.mark.parametrize("function", [name for name in FUNCTIONS if name != "ReportFunction"])
+@pytest.mark.parametrize("function", [name for name in FUNCTIONS if name not in {"ReportFunction", "TellFunction"}])
 @pytest.mark.parametrize(
     ("url", "is_good"),
     [
@@ -178,6 +179,7 @@ def test_asynchronous_retries_are_said_and_end_in_the_dead_letter_queue() -> Non
     assert {name: list(function["Events"]) for name, function in woken.items()} == {
         "SubmitFunction": ["Uploaded", "Nightly"],
         "AuditFunction": ["Regularly", "NightDue", "LoopEnded"],
+        "TellFunction": ["Soon", "LoopMoved"],
     }
     for function in woken.values():
         assert function["EventInvokeConfig"]["MaximumRetryAttempts"] == 2

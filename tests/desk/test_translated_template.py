@@ -48,12 +48,13 @@ def test_two_stacks_fit_into_one_account(resources: dict[str, Json]) -> None:
 def test_sam_grants_logging_each_schedule_its_target_and_both_the_dead_letter_queue(resources: dict[str, Json]) -> None:
     roles = of_type(resources, "AWS::IAM::Role")
     managed = {name: role.get("ManagedPolicyArns", []) for name, role in roles.items()}
-    steps = ("Submit", "Status", "Results", "Report", "Verify", "Audit")
+    steps = ("Submit", "Status", "Results", "Report", "Verify", "Audit", "Tell")
     functions = {f"{step}FunctionRole": [BASIC_EXECUTION] for step in steps}
     schedules = {"SubmitFunctionNightly": "Submit", "AuditFunctionRegularly": "Audit", "AuditFunctionNightDue": "Audit"}
+    schedules |= {"TellFunctionSoon": "Tell"}
     assert managed == {**functions, **{f"{name}Role": [] for name in schedules}, "RunMachineRole": []}
     added = {(name, s["Action"], str(s["Resource"])) for name, role in roles.items() for s in added_statements(role)}
-    queued = ("SubmitFunction", "VerifyFunction", "AuditFunction", *schedules)
+    queued = ("SubmitFunction", "VerifyFunction", "AuditFunction", "TellFunction", *schedules)
     invoked = {(name, str({"Fn::GetAtt": [f"{step}Function", "Arn"]})) for name, step in schedules.items()}
     assert added == {(f"{name}Role", "sqs:SendMessage", str(QUEUE)) for name in queued} | {
         (f"{name}Role", "lambda:InvokeFunction", function) for name, function in invoked
@@ -72,7 +73,7 @@ def test_only_the_rules_may_put_events_into_the_dead_letter_queue(resources: dic
 
 def test_both_layers_reach_every_function(resources: dict[str, Json]) -> None:
     layers = [{"Ref": name} for name in of_type(resources, "AWS::Lambda::LayerVersion")]
-    assert [f["Layers"] for f in of_type(resources, "AWS::Lambda::Function").values()] == [layers] * 6
+    assert [f["Layers"] for f in of_type(resources, "AWS::Lambda::Function").values()] == [layers] * 7
 
 
 def test_a_function_s_own_variables_join_the_common_one(resources: dict[str, Json]) -> None:

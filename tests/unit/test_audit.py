@@ -136,7 +136,7 @@ def test_a_loop_that_keeps_dying_holds_its_run(desk: Desk) -> None:
     desk.executions.dead.add((RUN, 4))
     desk.clock.move(minutes=15)
 
-    assert counted(desk.tick())[Metric.RUNS_HELD] == 1
+    assert counted(desk.tick())[Metric.LOOPS_GIVEN_UP] == 1
 
     hold = desk.ledger.run(RUN).hold
     assert hold is not None

@@ -354,3 +354,25 @@ def test_a_night_is_noted_as_opened_only_when_all_of_it_is(desk: Desk) -> None:
     desk.open(NIGHT)
 
     assert desk.ledger.nights(NIGHT.scheduled_at) == {NIGHT.scheduled_at: True}
+
+
+@pytest.mark.parametrize(
+    ("ready_by", "due"),
+    [
+        ('"07:00"', datetime(2026, 11, 22, 7, tzinfo=UTC)),
+        ('"02:00"', datetime(2026, 11, 23, 2, tzinfo=UTC)),  # it is two o'clock: the next one is meant
+        ('"01:30"', datetime(2026, 11, 23, 1, 30, tzinfo=UTC)),
+    ],
+)
+def test_a_run_is_due_at_the_next_such_time_of_day(desk: Desk, ready_by: str, due: datetime) -> None:
+    desk.job(text=JOB % "upload" + f"ready_by: {ready_by}\n")
+
+    (opened,) = desk.opened(desk.upload())
+
+    assert desk.ledger.run(opened.run.run_id).due_at == due
+
+
+def test_a_run_of_a_job_that_says_nothing_of_it_is_due_at_no_time(desk: Desk) -> None:
+    desk.job()
+    (opened,) = desk.opened(desk.upload())
+    assert opened.run.due_at is None

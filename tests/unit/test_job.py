@@ -287,3 +287,9 @@ def test_the_banking_job_knows_77_intents() -> None:
 
 def test_every_code_has_a_sentence_of_help() -> None:
     assert [code for code in InputCode if not (code.help.endswith(".") and code.help[0].isupper())] == []
+
+
+@pytest.mark.parametrize("time", ['"24:00"', '"7:00"', '"07:60"', '"07:00\\n"', '"7"', "25200"])
+def test_ready_by_is_a_time_of_day_with_two_digits_each(time: str) -> None:
+    assert refusal(with_line(f"ready_by: {time}")).startswith("jobs/triage.yaml:6: ready_by: ")
+    assert parse(with_line('ready_by: "23:59"')).ready_by == "23:59"

@@ -43,7 +43,7 @@ class Metric(StrEnum):
     HEARTBEAT = "AuditHeartbeat"
     LOOPS_ENDED = "LoopsEnded"
     LOOPS_RESTARTED = "LoopsRestarted"
-    RUNS_HELD = "RunsHeld"
+    LOOPS_GIVEN_UP = "LoopsGivenUp"
     INTENT_AGE = "IntentAgeSeconds"
     ORPHANS = "OrphanBatches"
     DUPLICATES = "DuplicatePaid"
@@ -71,7 +71,7 @@ _BATCHES: Mapping[Fate, Metric] = {
 }
 _LOOPS: Mapping[LoopState, Metric] = {
     LoopState.RESTARTED: Metric.LOOPS_RESTARTED,
-    LoopState.HELD: Metric.RUNS_HELD,
+    LoopState.HELD: Metric.LOOPS_GIVEN_UP,
 }
 
 

@@ -11,6 +11,7 @@ NightshiftError
 ├── ResultsIncomplete   a results stream that did not hold every planned custom_id once, and nothing else
 ├── ForeignBatch        a claimed batch whose results are not this chunk's
 ├── TicketsRefused      the ticket table takes none of a block's answers
+├── EventsNotTaken      the event bus did not take all events
 └── ApiError            the Message Batches API did not do what was asked
     ├── NotSent         nothing left this machine: safe to send again
     ├── NotAccepted     429: not now; carries `retry_after`
@@ -76,6 +77,10 @@ class ForeignBatch(NightshiftError):
 
 class TicketsRefused(NightshiftError):
     """The ticket table takes none of a block's answers: that is about the table or the job, not about a row."""
+
+
+class EventsNotTaken(NightshiftError):
+    """The event bus did not take all events; those that it took may come again."""
 
 
 class ApiError(NightshiftError):

@@ -7,7 +7,7 @@ import hashlib
 from base64 import b32encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from itertools import batched
 
 from nightshift.errors import BadInput, BadJob, Conflict, RunNotFound
@@ -197,7 +197,16 @@ class Intake:
     ) -> Run:
         now = self.clock()
         hold = Hold(HoldCode.BAD_JOB, str(job), now) if isinstance(job, BadJob) else None
-        return Run(run_id, job_ref, tuple(inputs), created=now, trigger=trigger, hold=hold)
+        due_at = None if isinstance(job, BadJob) else _next(job.ready_by, now)
+        return Run(run_id, job_ref, tuple(inputs), created=now, trigger=trigger, due_at=due_at, hold=hold)
+
+
+def _next(ready_by: str | None, now: datetime) -> datetime | None:
+    """Return when it is that time of day next, in UTC."""
+    if ready_by is None:
+        return None
+    today = datetime.combine(now.date(), time.fromisoformat(ready_by), UTC)
+    return today if today > now else today + timedelta(days=1)
 
 
 def run_id_for(job: str, ref: InputRef) -> RunId:

@@ -23,6 +23,7 @@ from nightshift.job_sections import (
     Limits,
     Output,
     Pilot,
+    ReadyBy,
     Retry,
     Section,
     Thinking,
@@ -70,6 +71,8 @@ class Job(Section):
     """A sample that is asked of the synchronous API, too; or `none`."""
     schedule: Literal["nightly", "upload"] = "nightly"
     """When a run starts: once a night over all that lies there, or once per uploaded file."""
+    ready_by: ReadyBy | None = None
+    """Time of day (UTC) by which a run is to be done; one that is not is late, and an alarm says so."""
 
     @field_validator("prompt")
     @classmethod

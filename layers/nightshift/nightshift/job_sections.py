@@ -19,6 +19,7 @@ ROW_NUMBER = "row_number"
 
 type Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 type Names = Annotated[tuple[Name, ...], Field(strict=False)]
+type ReadyBy = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 
 
 class Section(BaseModel):

@@ -433,6 +433,8 @@ class Run:
     created: datetime
     trigger: str
     """`upload`, `nightly` or `by hand`."""
+    due_at: datetime | None = None
+    """When its job wants it ready (`ready_by`); None: whenever."""
     opened_by: str = ""
     """uuid of the invocation that put this record: tells the first delivery of an event from the others."""
     state: RunState = RunState.OPEN

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Protocol
 
 import msgspec
 
+from nightshift.events import Event
 from nightshift.model import (
     Archive,
     BatchId,
@@ -521,4 +522,28 @@ class Executions(Protocol):
 
     def alive(self, run_id: RunId, number: int) -> bool:
         """Tell whether `<run_id>-c<number>` runs. One that was started a moment ago may not be seen yet."""
+        ...
+
+
+class Diary(Protocol):
+    """What was told of each run: keys of facts."""
+
+    def told(self, run_id: RunId) -> frozenset[str]:
+        """Return the keys of the facts that were told of a run."""
+        ...
+
+    def tell(self, run_id: RunId, keys: Iterable[str]) -> frozenset[str]:
+        """Write down that these were told; return those of them that nobody had written down."""
+        ...
+
+
+class Bus(Protocol):
+    """The event bus."""
+
+    def put(self, events: Sequence[Event]) -> None:
+        """Put events, in order.
+
+        Raises:
+            EventsNotTaken: the bus took some, or none: put all of them again.
+        """
         ...

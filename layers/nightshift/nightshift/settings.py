@@ -82,6 +82,17 @@ class AuditSettings:
     api_base_url: str
 
 
+@dataclass(frozen=True, slots=True)
+class TellSettings:
+    """Environment of the tell function."""
+
+    runs_table: str
+    output_bucket: str
+    stack_name: str
+    monthly_cap_usd: float
+    """0: there is no cap."""
+
+
 def load[T](kind: type[T], environment: Mapping[str, str] = os.environ) -> T:
     """Read a settings model from the environment.
 

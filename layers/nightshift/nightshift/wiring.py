@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nightshift.settings import AuditSettings, ResultsSettings, StatusSettings, SubmitSettings, VerifySettings
     from nightshift.status import Watcher
     from nightshift.submit import Submitter
+    from nightshift.telling import Teller
     from nightshift.verifying import Verifier
 
     type Asking = SubmitSettings | StatusSettings | ResultsSettings | VerifySettings | AuditSettings
@@ -177,4 +178,24 @@ def auditor() -> "Auditor":
         Salvager(ledger, api, clock.now),
         LoopKeeper(ledger, executions, clock.now),
         clock.now,
+    )
+
+
+def teller() -> "Teller":
+    """Build the tell use case."""
+    from nightshift.adapters.diary import DynamoDiary
+    from nightshift.adapters.dynamodb import DynamoLedger
+    from nightshift.adapters.eventbridge import EventBridgeBus
+    from nightshift.money import amount_of
+    from nightshift.settings import TellSettings, load
+    from nightshift.telling import Teller
+
+    settings = load(TellSettings)
+    return Teller(
+        DynamoLedger(_client("dynamodb"), settings.runs_table),
+        DynamoDiary(_client("dynamodb"), settings.runs_table),
+        EventBridgeBus(_client("events"), settings.stack_name),
+        clock.now,
+        f"s3://{settings.output_bucket}/",
+        amount_of(settings.monthly_cap_usd) or None,
     )
