@@ -74,7 +74,7 @@ MONEY: Sequence[Ablation] = (
         without("attribute_exists(#reserved) AND #row_reserve = :per_row", pk="RUN#"),
         r"has -\d+ reserved",
         [("late_pilot", "none")],
-        "results.Collector._settle: ledger.run",
+        "results.Collector._settle",
         PAUSES,
     ),
     Ablation(

@@ -32,9 +32,14 @@ def approved_pilot(story: Story) -> None:
 
 
 def late_pilot(story: Story) -> None:
-    """The pilot takes longer than the rest waits for it, and is judged when that is in flight."""
+    """The pilot takes longer than the rest waits for it, and is judged when that is in flight.
+
+    Or while it is collected: a person has started another loop.
+    """
     story.job(**WORDY, chunk=5, pilot="{rows: 5, above: 5, wait: 1m}")
     story.upload("a", rows=7)
+    if story.world.rng.random() < 0.5:
+        story.by_hand(resume, story.world.rng.uniform(400, 1500))
 
 
 def last_dollar(story: Story) -> None:
