@@ -1,5 +1,6 @@
 """The API adapter against a scripted server: one POST per create, whatever the server does, and no secret told."""
 
+import gzip
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -13,7 +14,8 @@ import httpx2
 import pytest
 
 from nightshift.adapters import anthropic_api
-from nightshift.adapters.anthropic_api import AnthropicBatches, translate
+from nightshift.adapters.anthropic_api import BLOCK, AnthropicBatches, translate
+from nightshift.archiving import archive_results
 from nightshift.errors import (
     Ambiguous,
     ApiError,
@@ -23,11 +25,14 @@ from nightshift.errors import (
     NotSent,
     Redirected,
     Rejected,
+    ResultsIncomplete,
     Unauthorized,
 )
 from nightshift.model import BatchId
-from tests.unit.conftest import START
+from tests.unit.conftest import START, MovableClock
+from tests.unit.fakes import MemoryOutputs
 from tests.unit.made import batch
+from tests.unit.test_archiving import CHUNK, STREAM
 
 WIRE = {
     "id": "msgbatch_01",
@@ -76,6 +81,19 @@ def page(status: int, text: str = "<html><h1>gateway</h1></html>") -> Answer:
         request.send_header("content-length", str(len(text)))
         request.end_headers()
         request.wfile.write(text.encode())
+
+    return answer
+
+
+def packed(data: bytes) -> Answer:
+    """Answer with results as a server that compresses sends them: in chunks, without a length."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("content-encoding", "gzip")
+        request.send_header("transfer-encoding", "chunked")
+        request.end_headers()
+        request.wfile.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data))
 
     return answer
 
@@ -499,6 +517,32 @@ def test_results_come_as_they_are(server: Server) -> None:
 
     with api(server.url).results(ended) as blocks:
         assert b"".join(blocks) == b'{"custom_id": "a"}'
+
+
+def test_results_that_come_compressed_are_what_they_were(server: Server) -> None:
+    lines = b'{"custom_id": "a"}\n' * 50_000
+    server.answers = [packed(gzip.compress(lines))]
+    ended = batch(results_url=f"{server.url}/results")
+
+    with api(server.url).results(ended) as blocks:
+        found = list(blocks)
+
+    assert b"".join(found) == lines
+    assert max(map(len, found)) == BLOCK  # not all of it at once
+    assert "gzip" in server.seen[0][2]["accept-encoding"]
+
+
+@pytest.mark.parametrize("lost", [20, 100])
+def test_compressed_results_that_end_early_are_found_incomplete(server: Server, lost: int) -> None:
+    """Where the HTTP frame is whole, the SDK says nothing of a gzip end that is not there."""
+    wire = WIRE | {"id": CHUNK.batch_id, "processing_status": "ended", "results_url": f"{server.url}/results"}
+    server.answers = [say(200, wire), packed(gzip.compress(STREAM)[:-lost])]
+    outputs = MemoryOutputs()
+
+    with pytest.raises(ResultsIncomplete, match=r"of 5 rows are not in it"):
+        archive_results(api(server.url), outputs, MovableClock(), CHUNK, stop_at=START + timedelta(minutes=1))
+
+    assert outputs.files == {}
 
 
 def test_a_results_stream_that_breaks_is_an_api_error(server: Server) -> None:

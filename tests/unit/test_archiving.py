@@ -333,6 +333,32 @@ class TestTime:
         assert KEY not in to.files
 
 
+@pytest.mark.parametrize(
+    "number",
+    [
+        "000000",
+        "000006",
+        "00001",
+        "0000001",
+        "-00001",
+        "+00001",
+        " 00001",
+        "\u0660\u0660\u0660\u0660\u0660\u0661",
+        "00001\u00b2",
+        "",
+    ],
+)
+def test_a_custom_id_that_only_looks_like_a_planned_one_is_strange(number: str) -> None:
+    stranger = succeeded(IDS[0][:-6] + number)
+    found, stored = archive(stranger + STREAM, chunk=read_twice(stranger + STREAM))
+    assert (found, stored) == (described(STREAM, strange=1), STREAM)
+
+
+def test_a_line_with_another_chunk_s_prefix_and_a_planned_number_is_strange() -> None:
+    found, stored = archive(STRANGER + STREAM, chunk=read_twice(STRANGER + STREAM))
+    assert (found, stored) == (described(STREAM, strange=1), STREAM)
+
+
 def test_lines_are_split_at_newlines_only() -> None:
     data = "a\u2028b\u0085c\x0bd\x0ce\rf\n".encode()
     assert [line for lines in whole_lines([data[:3], data[3:]]) for line in lines] == [data[:-1]]

@@ -228,6 +228,12 @@ class TestStrangeLines:
             Outcome("c", RowClass.ANSWERED, answer="billing", usage=USAGE),
         ]
 
+    def test_one_strange_line_among_100000_costs_one_row(self) -> None:
+        lines = [expired(f"a-{number}") for number in range(100_000)]
+        lines[54_321] = b'{"custom_id":"a-54321","result":{"type":"succeeded","message":7}}\n'
+        found = [each.reason for each in outcomes(b"".join(lines), answer_reader(TEXT))]
+        assert found == ["expired"] * 54_321 + ["unreadable_result"] + ["expired"] * 45_678
+
     def test_half_a_surrogate_pair_costs_its_row_and_its_tokens_are_counted(self) -> None:
         assert classify(succeeded("a", "\ud800"), TEXT) == invalid("unreadable_result")
 

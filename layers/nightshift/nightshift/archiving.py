@@ -7,6 +7,7 @@ Nothing is read again from the API once the archive exists: all that follows can
 """
 
 import hashlib
+from array import array
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
@@ -14,12 +15,15 @@ from datetime import datetime
 
 from nightshift import run_files
 from nightshift.errors import Conflict, ForeignBatch, ResultsIncomplete
-from nightshift.model import Archive, BatchView, Chunk, custom_id_prefix
+from nightshift.model import Archive, BatchView, Chunk, custom_id, custom_id_prefix
 from nightshift.outcomes import custom_id_of
 from nightshift.ports import BatchApi, Clock, Outputs
 
 READS = 3
 """Readings of a batch that must find the same wrong before it is settled."""
+
+DIGITS = 6
+"""Of a row's number at the end of its custom_id: a batch has 100,000 rows at most."""
 
 READ = 1024 * 1024
 """Bytes read at once where an archive is checked."""
@@ -31,7 +35,7 @@ ASIDE_LINES, ASIDE_BYTES = 1000, 1_000_000
 def archive_results(
     api: BatchApi, outputs: Outputs, clock: Clock, chunk: Chunk, *, stop_at: datetime
 ) -> Archive | None:
-    """Store the results of a chunk's batch, in constant memory but for the custom_ids.
+    """Store the results of a chunk's batch, in constant memory but for 8 bytes a row.
 
     Returns:
         The archive; None where time was up before it was whole, and nothing of it exists.
@@ -44,7 +48,7 @@ def archive_results(
         raise Conflict(f"chunk {chunk.id} has no batch")
     batch = api.batch(chunk.batch_id)
     key = run_files.raw(chunk.run_id, chunk.id, batch.id)
-    check = ResultsCheck(chunk, planned_ids(outputs, chunk))
+    check = ResultsCheck(chunk)
     with api.results(batch) as blocks, outputs.upload(key) as upload:
         for lines in whole_lines(blocks):
             if clock() >= stop_at:
@@ -55,12 +59,6 @@ def archive_results(
     if archive.strange:
         _keep_aside(outputs, run_files.strange(chunk.run_id, chunk.id, batch.id), check)
     return archive
-
-
-def planned_ids(outputs: Outputs, chunk: Chunk) -> Iterator[str]:
-    """Yield the custom_ids of a chunk's plan."""
-    with outputs.open(run_files.ids(chunk.run_id, chunk.id, chunk.plan)) as lines:
-        yield from (name for line in lines if (name := custom_id_of(line)) is not None)
 
 
 def whole_lines(blocks: Iterable[bytes]) -> Iterator[list[bytes]]:
@@ -85,13 +83,13 @@ def _standing(outputs: Outputs, key: str, chunk: Chunk, reading: "ResultsCheck")
     Raises:
         ResultsIncomplete: it lacks rows that are in the results by now, or has lines that archives never have.
     """
-    check = ResultsCheck(chunk, reading.planned)
+    check = ResultsCheck(chunk)
     with outputs.open(key) as stream:
         for lines in whole_lines(iter(lambda: stream.read(READ), b"")):
             check.accept(lines)
     lacking = check.missing - reading.missing
     if lacking or check.aside.lines:
-        what = f"{len(lacking)} of {len(check.planned)} rows that are in the results are not in {key}"
+        what = f"{len(lacking)} of {chunk.rows} rows that are in the results are not in {key}"
         raise ResultsIncomplete(f"{what}, which stands there already, and {check.aside.lines} lines of it are strange")
     return replace(check.archive(key), strange=reading.aside.lines)
 
@@ -132,29 +130,25 @@ class _Seen:
 
 
 class ResultsCheck:
-    """Holds a stream of result lines against a chunk's plan."""
+    """Holds a stream of result lines against a chunk's plan, whose custom_ids its rows' numbers tell."""
 
-    def __init__(self, chunk: Chunk, planned: Iterable[str]) -> None:
-        """Expect each of the `planned` custom_ids once."""
+    def __init__(self, chunk: Chunk) -> None:
+        """Expect the custom_id of each row of the chunk once."""
         self.aside = _Aside()
         self._chunk = chunk
         self._prefix = custom_id_prefix(chunk.run_id, chunk.id)
-        self._hashes: dict[str, int | None] = dict.fromkeys(planned)
-        """Planned custom_id → 64-bit hash of its line: tells a repeated line from a second result. None: not there."""
+        self._hashes = array("q", bytes(8 * chunk.rows))
+        """A hash for each row's line: tells a repeated line from a second result. 0: not there."""
         self._contradicted: set[str] = set()
         """Rows with two results that differ; the first stands."""
         self._seen = _Seen()
         self._sha256 = hashlib.sha256()
 
     @property
-    def planned(self) -> AbstractSet[str]:
-        """The custom_ids that are expected."""
-        return self._hashes.keys()
-
-    @property
     def missing(self) -> AbstractSet[str]:
         """The planned custom_ids that were in no line so far."""
-        return {name for name, known in self._hashes.items() if known is None}
+        chunk = self._chunk
+        return {custom_id(chunk.run_id, chunk.id, row) for row, known in enumerate(self._hashes, 1) if not known}
 
     def accept(self, lines: Iterable[bytes]) -> bytes:
         r"""Return those lines that are a planned row's first, each with its `\n`; set aside what is strange."""
@@ -188,20 +182,30 @@ class ResultsCheck:
 
     def _is_new(self, line: bytes) -> bool:
         name = custom_id_of(line)
-        if name is None or name not in self._hashes:
+        row = self._row(name) if name is not None else None
+        if name is None or row is None:
             self._seen.strange += 1
             self._seen.foreign += name is not None and not name.startswith(self._prefix)
             self.aside.add(line)
             return False
-        known = self._hashes[name]
-        if known is None:
-            self._hashes[name] = hash(line)
+        told = hash(line) or 1
+        known = self._hashes[row]
+        if not known:
+            self._hashes[row] = told
             self._seen.lines += 1
             return True
-        if known != hash(line):
+        if known != told:
             self._contradicted.add(name)
             self.aside.add(line)
         return False  # the same line again says nothing new
+
+    def _row(self, name: str) -> int | None:
+        """Return the planned row that has this custom_id, counted from 0."""
+        prefix, number = name[:-DIGITS], name[-DIGITS:]
+        if prefix != self._prefix or not (number.isascii() and number.isdigit()):
+            return None
+        row = int(number) - 1
+        return row if 0 <= row < len(self._hashes) else None
 
     def _wrong(self) -> str:
         """Say what is wrong with the stream, in words that are the same wherever the same is; empty: nothing.
@@ -209,7 +213,7 @@ class ResultsCheck:
         Strange lines are told apart by their number only: an error of the API has another request id each time.
         """
         missing, strange = self.missing, self._seen.strange
-        told = [f"{len(missing)} of {len(self.planned)} rows are not in it"] * bool(missing)
+        told = [f"{len(missing)} of {self._chunk.rows} rows are not in it"] * bool(missing)
         told += [f"{len(self._contradicted)} rows have two results"] * bool(self._contradicted)
         told += [f"{strange} lines are strange ({self._seen.foreign} with another chunk's custom_id)"] * bool(strange)
         which = "\n".join([*sorted(missing), "", *sorted(self._contradicted)])
