@@ -24,6 +24,6 @@ class ReportRequest(TypedDict):
 def lambda_handler(event: ReportRequest, _context: LambdaContext) -> dict[str, Any]:
     """Write the run's report, and end the run where every row is accounted for."""
     logger.append_keys(run_id=event["run_id"])
-    reporter().report(event["run_id"])
-    logger.info("reported")
+    report = reporter().report(event["run_id"])
+    logger.info("reported", extra=report.line)
     return {"v": 1}

@@ -1,4 +1,4 @@
-"""SQS, EventBridge, Scheduler, CloudWatch Logs and IAM."""
+"""SQS, SNS, EventBridge, Scheduler, CloudWatch and IAM."""
 
 import json
 from collections.abc import Mapping
@@ -11,11 +11,27 @@ from local.wire import ACCOUNT, REGION
 TARGET_FIELDS = {"Arn", "Id", "RoleArn", "Input", "InputTransformer", "RetryPolicy", "DeadLetterConfig"}
 """Of a rule's or a schedule's target. The last two have nothing to do: delivery here does not fail."""
 
+ALARM_FIELDS = (
+    "AlarmActions",
+    "AlarmDescription",
+    "ComparisonOperator",
+    "DatapointsToAlarm",
+    "Dimensions",
+    "EvaluationPeriods",
+    "MetricName",
+    "Metrics",
+    "Namespace",
+    "Period",
+    "Statistic",
+    "Threshold",
+    "TreatMissingData",
+)
+
 POLICY_VERSION = "2012-10-17"
 
 
 class Messaging:
-    """SQS, EventBridge, Scheduler, CloudWatch Logs and IAM."""
+    """SQS, SNS, EventBridge, Scheduler, CloudWatch and IAM."""
 
     def __init__(self, clients: Clients, access: Access) -> None:
         """`access` learns the roles' policies."""
@@ -25,10 +41,15 @@ class Messaging:
     def makers(self) -> Mapping[str, Maker]:
         """The types made here."""
         return {
+            "AWS::CloudWatch::Alarm": self._alarm,
+            "AWS::CloudWatch::Dashboard": self._dashboard,
             "AWS::Events::Rule": self._rule,
             "AWS::IAM::ManagedPolicy": self._managed_policy,
             "AWS::IAM::Role": self._role,
             "AWS::Logs::LogGroup": self._log_group,
+            "AWS::SNS::Subscription": self._subscription,
+            "AWS::SNS::Topic": self._topic,
+            "AWS::SNS::TopicPolicy": self._topic_policy,
             "AWS::SQS::Queue": self._queue,
             "AWS::SQS::QueuePolicy": self._queue_policy,
             "AWS::Scheduler::Schedule": self._schedule,
@@ -47,6 +68,34 @@ class Messaging:
         for url in asked.properties.take("Queues"):
             self._clients("sqs").set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
         return Made(asked.name)
+
+    def _topic(self, asked: Asked) -> Made:
+        name = asked.properties.take("TopicName", asked.name)
+        attributes = asked.properties.take_all("DisplayName")
+        arn = self._clients("sns").create_topic(Name=name, Attributes=attributes)["TopicArn"]
+        return Made(arn, {"TopicArn": arn, "TopicName": name})
+
+    def _topic_policy(self, asked: Asked) -> Made:
+        document = asked.properties.take("PolicyDocument")
+        policy = json.dumps({**document, "Statement": without_tls_only(document["Statement"])})
+        for arn in asked.properties.take("Topics"):
+            self._clients("sns").set_topic_attributes(TopicArn=arn, AttributeName="Policy", AttributeValue=policy)
+        return Made(asked.name)
+
+    def _subscription(self, asked: Asked) -> Made:
+        given = asked.properties.take_all("TopicArn", "Protocol", "Endpoint")
+        return Made(self._clients("sns").subscribe(**given, ReturnSubscriptionArn=True)["SubscriptionArn"])
+
+    def _alarm(self, asked: Asked) -> Made:
+        """Make an alarm; it is never evaluated, since metrics are lines of a log here."""
+        name, given = asked.properties.take("AlarmName", asked.name), asked.properties.take_all(*ALARM_FIELDS)
+        self._clients("cloudwatch").put_metric_alarm(AlarmName=name, **given)
+        return Made(name, {"Arn": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{name}"})
+
+    def _dashboard(self, asked: Asked) -> Made:
+        name, body = asked.properties.take("DashboardName", asked.name), asked.properties.take("DashboardBody")
+        self._clients("cloudwatch").put_dashboard(DashboardName=name, DashboardBody=json.dumps(json.loads(body)))
+        return Made(name)
 
     def _rule(self, asked: Asked) -> Made:
         properties, events = asked.properties, self._clients("events")

@@ -204,7 +204,7 @@ def test_every_rule_may_put_what_it_could_not_deliver_into_the_dead_letter_queue
         for name, function in FUNCTIONS.items()
         for event, given in function.get("Events", {}).items()
         if given["Type"] == "EventBridgeRule"
-    ]
+    ] + [f"{name}.Arn" for name in sources.resources("AWS::Events::Rule")]
     allowed = RESOURCES["DeadLetterQueuePolicy"]["Properties"]["PolicyDocument"]["Statement"][0]
     assert allowed["Condition"] == {"ArnEquals": {"aws:SourceArn": [{"Fn::GetAtt": rule} for rule in rules]}}
 

@@ -66,8 +66,9 @@ def test_only_the_rules_may_put_events_into_the_dead_letter_queue(resources: dic
     (policy,) = of_type(resources, "AWS::SQS::QueuePolicy").values()
     allowed, tls = policy["PolicyDocument"]["Statement"]
     assert allowed["Principal"] == {"Service": "events.amazonaws.com"}
-    arns = [{"Fn::GetAtt": [rule, "Arn"]} for rule in rules]
-    assert allowed["Condition"] == {"ArnEquals": {"aws:SourceArn": arns}}
+    ((operator, tests),) = allowed["Condition"].items()
+    assert (operator, list(tests)) == ("ArnEquals", ["aws:SourceArn"])
+    assert sorted(arn["Fn::GetAtt"][0] for arn in tests["aws:SourceArn"]) == sorted(rules)
     assert (tls["Effect"], tls["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
 
 

@@ -607,3 +607,17 @@ def test_reporting_twice_writes_the_same(night: Night) -> None:
     night.answer(1, *answered())
     night.collect()
     assert report(night) == report(night)
+
+
+def test_a_report_s_line_of_the_log_has_counts_codes_and_money_and_no_file_s_name(night: Night) -> None:
+    night.begin()
+    night.ledger.hold(made.RUN, Hold(HoldCode.API_REJECTED, "its words: canary", START))
+    line = Reporter(night.ledger, night.outputs, night.clock).report(made.RUN).line
+    assert line == {
+        "job": "triage",
+        "state": "held",
+        "hold": "API_REJECTED",
+        "rows": 3,
+        "answered": 0,
+        "cost_usd": None,
+    }

@@ -125,6 +125,18 @@ class Report(Part, frozen=True):
     verification: Verification | None
     """Null until a sample has been compared with synchronous answers."""
 
+    @property
+    def line(self) -> Mapping[str, str | int | float | None]:
+        """The run in a line of the log, which the dashboard's table of runs is made of."""
+        return {
+            "job": self.job.name,
+            "state": self.state,
+            "hold": self.hold.code if self.hold else None,
+            "rows": self.rows,
+            "answered": self.counts[RowClass.ANSWERED],
+            "cost_usd": None if self.cost.actual_usd is None else float(self.cost.actual_usd),
+        }
+
 
 _VERIFICATION = msgspec.json.Decoder(Verification)
 _encode = msgspec.json.Encoder(decimal_format="number").encode

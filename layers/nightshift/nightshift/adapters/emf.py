@@ -1,10 +1,9 @@
 """Metrics as lines of the log (EMF): CloudWatch makes metrics of them, for the stack and for each job."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
-
-from nightshift.facts import Metric
 
 NAMESPACE = "nightshift"
 
@@ -16,7 +15,7 @@ def unit_of(name: str) -> MetricUnit:
     return next((unit for end, unit in _UNITS.items() if name.endswith(end)), MetricUnit.Count)
 
 
-def emit(metrics: Mapping[Metric, float], *, job: str = "") -> None:
+def emit[Metric: StrEnum](metrics: Mapping[Metric, float], *, job: str = "") -> None:
     """Print metrics with the dimensions `service` (the stack) and, of a job, `service` and `job` as well."""
     if not metrics:
         return
