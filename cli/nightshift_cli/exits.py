@@ -12,6 +12,7 @@ class Exit(IntEnum):
     HELD = 3
     NOT_SEEN = 4
     DIFFERS = 5
+    FOUND = 6
     INTERRUPTED = 130
 
     @property
@@ -27,5 +28,6 @@ _MEANINGS = {
     Exit.HELD: "the run is held: a person must decide (submit, show); or would be (estimate)",
     Exit.NOT_SEEN: "the file is uploaded, and its run has not appeared in time (submit)",
     Exit.DIFFERS: "the vendor's bill differs from the ledger by more than 1 % and a cent (bill)",
+    Exit.FOUND: "something is to be mended: an error in a job or its file (lint), a synchronous call (scan)",
     Exit.INTERRUPTED: "interrupted by Ctrl-C",
 }
