@@ -87,7 +87,7 @@ test-batches-api: .venvs/product/.made .venvs/desk/.made # the local Batches API
 	@$(PRODUCT) -m pytest $(PYTEST_OPTIONS) tests/batches_api
 
 .PHONY: test-desk
-test-desk: .venvs/desk/.made .venvs/runtime/.made # the local cloud itself
+test-desk: .venvs/desk/.made .venvs/runtime/.made .venvs/security/.made # the local cloud itself
 	@$(DESK) -m pytest $(PYTEST_OPTIONS) tests/desk
 
 .PHONY: test-integration
@@ -109,7 +109,7 @@ test-long: .venvs/product/.made .venvs/desk/.made .venvs/runtime/.made ## Run th
 ## ---------------------------------------------------------------- check
 
 .PHONY: check
-check: format-check lint types requirements-check template-check ## Check style, types, the template and the requirements
+check: format-check lint types requirements-check template-check security-check ## Check style, types, the template, its security and the requirements
 
 .PHONY: format-check
 format-check: .venvs/product/.made
@@ -133,6 +133,10 @@ requirements-check: .venvs/uv/.made
 template-check: .venvs/desk/.made .venvs/sam/.made
 	@$(SAM) validate --lint
 	@$(DESK) -m checks.template
+
+.PHONY: security-check
+security-check: .venvs/desk/.made .venvs/security/.made
+	@$(DESK) -m checks.security
 
 .PHONY: fix
 fix: .venvs/product/.made ## Format, and mend what the linter can mend
@@ -165,10 +169,11 @@ clean: ## Remove everything that make made
 ## ---------------------------------------------------------------- virtual environments
 # Four, because their versions disagree (docs/decisions/0001): the product as deployed, the desk's tools, the bare
 # Lambda runtime, the SAM CLI. A fifth has the product and moto in one process, for the crash campaign. Each is made
-# again when its requirements change. The sixth holds uv, and a pip for SAM.
+# again when its requirements change. The sixth holds uv, and a pip for SAM; the
+# seventh what looks for keys and holes.
 
 .PHONY: venvs
-venvs: .venvs/product/.made .venvs/desk/.made .venvs/runtime/.made .venvs/faults/.made .venvs/sam/.made ## Make all virtual environments
+venvs: .venvs/product/.made .venvs/desk/.made .venvs/runtime/.made .venvs/faults/.made .venvs/sam/.made .venvs/security/.made ## Make all virtual environments
 
 .venvs/uv/.made: requirements/uv.txt tools/find-python
 	@python=$$(tools/find-python) && echo "making .venvs/uv with $$python" \

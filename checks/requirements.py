@@ -19,7 +19,8 @@ from tempfile import NamedTemporaryFile
 ROOT = Path(__file__).parent.parent
 LAYER = Path("layers/dependencies/requirements.in")
 RUNTIME, PRODUCT = Path("requirements/runtime.in"), Path("requirements/product.in")
-SOURCES = (LAYER, RUNTIME, PRODUCT, *(Path(f"requirements/{name}.in") for name in ("uv", "desk", "sam", "faults")))
+OTHERS = ("uv", "desk", "sam", "faults", "security")
+SOURCES = (LAYER, RUNTIME, PRODUCT, *(Path(f"requirements/{name}.in") for name in OTHERS))
 """In the order of compiling: the product is constrained by what the layer and the runtime came to, the desk by uv."""
 
 PIN = re.compile(r"^(?P<name>[a-z0-9][a-z0-9-]*)==(?P<version>[^\s;]+) \\$", re.MULTILINE)
