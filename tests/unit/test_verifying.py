@@ -445,6 +445,23 @@ class TestDeaths:
         assert (night.run().verify_spent, night.run().verifying) == (3 * SYNC, None)
         assert night.ledger.budget(MONTH) == Budget(before.committed + 3 * SYNC, before.spent + 3 * SYNC)
 
+    def test_whoever_is_frozen_before_a_mark_does_not_ask_its_row(
+        self, night: Night, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        done(night, *map(labelled, ids(FIRST, 3)))
+        replace_object = night.outputs.replace
+
+        def freeze(key: str, data: bytes, tag: str) -> bool:
+            if key.endswith(".asked"):
+                night.clock.move(minutes=40)  # whoever came after has counted what is marked, and settled it
+            return replace_object(key, data, tag)
+
+        monkeypatch.setattr(night.outputs, "replace", freeze)
+        note = "ended early: time was up; what 1 rows cost is not known, at most $0.000036"
+        assert verify(night).note == note
+        assert night.api.asked == []
+        assert night.run().verify_spent == BOUND  # of the one that is marked: nobody asks it any more
+
     def test_time_that_is_up_ends_a_sample_before_its_next_row(self, night: Night) -> None:
         done(night, *map(labelled, ids(FIRST, 3)))
 

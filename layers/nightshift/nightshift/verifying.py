@@ -106,6 +106,8 @@ class Verifier:
                 return "ended early: time was up"
             if not self.outputs.replace(run_files.asked(run.run_id, row.outcome.custom_id), mark(row.bound), ""):
                 continue  # somebody has asked it after all
+            if self.clock() > stop_at:  # frozen before the mark: whoever came after may have counted the marks by now
+                return "ended early: time was up"
             line, error = self._answer(row)
             self.outputs.put(run_files.answered(run.run_id, row.outcome.custom_id), line)
             left -= answered(row.bound, line, answer_reader(proposal.job.output), prices).spent
