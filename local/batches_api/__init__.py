@@ -7,6 +7,7 @@ documents of the service as of November 2026 (API version 2026-10-21); where tho
     intake     a request body → a spool; create's refusals   validation  what makes a row an `errored` row
     content    prompts: their blocks and their problems      schema      JSON Schemas: their problems, and filling one
     model      the stand-in for a model                      usage       tokens and cache accounting
+    reading    what the stand-in reads out of a text
     processing a batch's requests → its results              lifecycle   what a batch is at a moment
     store      batches and their files                       results     results on the wire, whole or damaged
     limits     requests a minute                             faults      misbehaviour on request

@@ -2,8 +2,8 @@
 
 * With `output_config.format` it answers with a value that conforms to the schema: for an `enum` the value whose words
   the last user message has most of ("I was billed twice" → `billing`), else one fixed by a hash of that text;
-  everything else filled by type. With a forced tool, the tool's input likewise. Otherwise a short sentence that says
-  what it is.
+  everything else by a line of that text with such a label (`Total: 12.50`), or filled by type. With a forced tool, the
+  tool's input likewise. Otherwise sentences made of the text's labelled lines, or a short one that says what it is.
 * It "thinks" for a fixed number of tokens by effort where thinking is on (asked for, or the model's default), and the
   thinking counts towards `max_tokens`: a small limit yields a thinking block and nothing else, as on Haiku 5.5.
 * An answer that does not fit `max_tokens` is cut there, with `stop_reason: max_tokens`.
@@ -17,6 +17,7 @@ import msgspec
 
 from .catalog import Model
 from .content import Json, user_text
+from .reading import A_SHEET, facts, prose
 from .schema import Filler
 from .usage import CHARACTERS_PER_TOKEN, tokens
 
@@ -114,6 +115,8 @@ def _block(params: Json, *, shout: bool) -> tuple[Json, int]:
     if choice in {"any", "tool"} and params.get("tools"):
         named = [tool for tool in params["tools"] if tool["name"] == params["tool_choice"].get("name")]
         return _tool_use((named or params["tools"])[0], text)
+    if len(said := facts(text)) >= A_SHEET:
+        return _text(f"Stand-in text {_hash(text)[:8]}. {prose(said, int(_hash(text), 16))}")
     words = " ".join(text.split()[:SHOWN_WORDS])
     return _text(f"Stand-in answer {_hash(text)[:8]} to: {words}")
 

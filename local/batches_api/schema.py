@@ -11,6 +11,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
+from .reading import DATE, facts, number, words
 from .rows import RowError, invalid
 
 type Json = dict[str, Any]
@@ -34,9 +35,6 @@ FORMATS = {
     "uri": "https://example.com/",
     "uuid": "00000000-0000-4000-8000-000000000000",
 }
-WORD = re.compile(r"[^\W_]+")
-STEM = 4
-"""Letters by which two words count as the same: "billed" is about "billing"."""
 
 
 def problems(schema: object, path: str, root: Json | None = None, seen: tuple[str, ...] = ()) -> Iterator[RowError]:
@@ -85,7 +83,8 @@ class Filler:
         """Read the text once; `shout` puts enum values in upper case, which the service does not rule out."""
         self._root = root
         self._text = text
-        self._words = _words(text)
+        self._words = words(text)
+        self._facts = {words(label): said for label, said in facts(text).items()}
         self._shout = shout
 
     def value(self, schema: Json, name: str = "") -> Any:
@@ -98,34 +97,62 @@ class Filler:
             return self._choice(schema["enum"], name)
         for key in ("anyOf", "oneOf", "allOf"):
             if schema.get(key):
-                return self.value(schema[key][0], name)
+                nothing = {"type": "null"} in schema[key] and not self._told(schema[key][0], name)
+                return None if nothing else self.value(schema[key][0], name)
         return self._typed(schema, name)
 
     def _typed(self, schema: Json, name: str) -> Any:
         kind = schema.get("type")
-        kind = kind[0] if isinstance(kind, list) and kind else kind
+        if isinstance(kind, list) and kind:
+            if "null" in kind and not self._told(schema, name):
+                return None
+            kind = kind[0]
         match kind:
             case "object":
                 return {key: self.value(part, key) for key, part in (schema.get("properties") or {}).items()}
             case "array":
                 return [self.value(schema.get("items") or {}, name)]
             case "boolean":
-                return self._roll(name, 2) == 1
-            case "integer":
-                return self._roll(name, 10)
-            case "number":
-                return self._roll(name, 100) / 100
+                return bool(words(name) & self._words) or self._roll(name, 2) == 1
+            case "integer" | "number":
+                return self._number(kind, name)
             case "null":
                 return None
             case _:
-                return (
-                    FORMATS.get(schema.get("format", ""))
-                    or f"Stand-in {name}: {' '.join(self._text.split()[:6])}".strip()
-                )
+                return self._string(schema.get("format", ""), name)
+
+    def _number(self, kind: str, name: str) -> float:
+        said = number(self._fact(name))
+        if kind == "integer":
+            return self._roll(name, 10) if said is None else int(said)
+        return self._roll(name, 100) / 100 if said is None else said
+
+    def _string(self, form: str, name: str) -> str:
+        said = self._fact(name)
+        if form == "date" and (day := DATE.search(said)):
+            return day[0]
+        if form:
+            return FORMATS.get(form) or self._made_up(name)
+        return said or self._made_up(name)
+
+    def _made_up(self, name: str) -> str:
+        return f"Stand-in {name}: {' '.join(self._text.split()[:6])}".strip()
+
+    def _fact(self, name: str) -> str:
+        """Return what the text says under a label like a property's name; empty where it does not."""
+        return next((said for label, said in self._facts.items() if label & words(name)), "")
+
+    def _told(self, schema: Json, name: str) -> bool:
+        """Tell whether the text says something that a property may be left null without."""
+        if "enum" in schema:
+            return any(words(str(option)) & self._words for option in schema["enum"])
+        return bool(self._fact(name))
 
     def _choice(self, options: list[Any], name: str) -> Any:
         """Return the option whose words the text has most of; where none stands out, one fixed by the text."""
         best, ties = 0.0, list(range(len(options)))
+        if not all(isinstance(option, str) for option in options):
+            return options[self._roll(name, len(options))]  # a score: digits in the text are about something else
         for index, stems in enumerate(_stems(tuple(map(str, options)))):
             shared = len(stems & self._words)
             score = shared * shared / len(stems) if stems else 0.0
@@ -141,12 +168,8 @@ class Filler:
         return int.from_bytes(digest) % sides
 
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(word[:STEM] for word in WORD.findall(text.lower()))
-
-
 @lru_cache(maxsize=256)
 def _stems(options: tuple[str, ...]) -> tuple[frozenset[str], ...]:
     """Return the words of each option, without those that several share: "card" tells no two card labels apart."""
-    words = [_words(re.sub(r"([a-z])([A-Z])", r"\1 \2", option)) for option in options]
-    return tuple(own - frozenset().union(*(other for other in words if other is not own)) or own for own in words)
+    found = [words(re.sub(r"([a-z])([A-Z])", r"\1 \2", option)) for option in options]
+    return tuple(own - frozenset().union(*(other for other in found if other is not own)) or own for own in found)

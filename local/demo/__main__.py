@@ -28,6 +28,13 @@ from local.wire import Json
 
 NIGHTLY = "SubmitFunctionNightly"
 """The schedule that starts nightly jobs, by its name in the template."""
+SAMPLES = {
+    "ticket-triage": Path("samples/tickets.jsonl"),
+    "eval-grading": Path("samples/evals.jsonl"),
+    "product-descriptions": Path("samples/products.csv"),
+    "order-extraction": Path("samples/orders.jsonl"),
+}
+"""What a job of jobs/ is shown with."""
 DONE, FAILED, HELD = 0, 1, 3
 
 
@@ -53,12 +60,22 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m local.demo", description=__doc__)
-    parser.add_argument("--job", type=_file, default=Path("jobs/ticket-triage.yaml"), help="a job file")
-    parser.add_argument("--input", type=_file, default=Path("samples/tickets.jsonl"), help="what to run it over")
+    parser.add_argument(
+        "--job", type=_job_file, default="ticket-triage", help="a job file, or the name of one in jobs/"
+    )
+    parser.add_argument("--input", type=_file, help="what to run it over; a job in jobs/ has a sample of its own")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the answers")
     parser.add_argument("--faults", type=_fault, metavar="NAME", help="what is to go wrong: " + ", ".join(FAULTS))
     parser.add_argument("--dynamodb", choices=["moto", "local"], default="moto", help="local: for large runs")
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.input = options.input or SAMPLES.get(options.job.stem)
+    if options.input is None:
+        parser.error(f"{options.job.stem} has no sample: say what to run it over (INPUT=)")
+    return options
+
+
+def _job_file(text: str) -> Path:
+    return _file(text if Path(text).suffix else f"jobs/{text}.yaml")
 
 
 def _file(text: str) -> Path:
