@@ -153,6 +153,10 @@ build: .venvs/sam/.made ## Build what is deployed: ARCHITECTURE=arm64 (default) 
 bench: .venvs/product/.made ## Measure what is promised, 15 minutes; fails where a must is missed. QUICK=1 only sees that it runs
 	@$(PRODUCT) -m benchmarks $(if $(QUICK),--quick)
 
+.PHONY: bench-report
+bench-report: .venvs/product/.made ## The same, written to docs/performance.md with the machine; LAST=1 takes what was measured last
+	@$(PRODUCT) -m benchmarks.report $(if $(LAST),--last)
+
 .PHONY: bench-caching
 bench-caching: .venvs/product/.made .venvs/desk/.made .venvs/runtime/.made ## What caching does to a bill, in the local cloud
 	@$(PRODUCT) benchmarks/caching.py

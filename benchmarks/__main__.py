@@ -1,5 +1,8 @@
 """All figures, in one table: `make bench`."""
 
-from benchmarks import archive, collect, decode, growth, history, polling, send, submit, table
+from benchmarks import archive, collect, decode, growth, history, polling, scale, send, submit, table
 
-table.main(*(each.figures for each in (decode, archive, collect, send, submit, growth, polling, history)))
+ALL = (decode, archive, collect, send, submit, growth, polling, history, scale)
+
+if __name__ == "__main__":
+    table.main(*(each.figures for each in ALL))

@@ -33,7 +33,9 @@ def figures(bench: Bench) -> Iterator[Figure]:
         25,
         note=f"{speeds[0]:,.0f}/s, {speeds[1]:,.0f}/s; {table.per_row(rounds, bench.rows, 'product')}",
     )
+    bench.told["collect, cpu"] = median(rounds, lambda each: each["product"].cpu)
     units = sum(each["units"] for each in billed) / sum(each["tickets"] for each in billed)
+    bench.told["units"] = units
     yield Figure("write units a ticket, counted", units, 2, 2, "{:.2f}", least=False, note="items of 1 KB and less")
 
 

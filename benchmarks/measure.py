@@ -15,7 +15,7 @@ import sys
 import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,8 @@ class Bench:
     """Of the sink: what is written there is in its buckets."""
     rows: int = 100_000
     rounds: int = 3
+    told: dict[str, float] = field(default_factory=dict)
+    """What the scale model is fed with: name → number."""
 
     @property
     def quick(self) -> bool:

@@ -82,6 +82,10 @@ class Memory:
         self._intent: Intent | None = None
         self._table = table
 
+    def forget_last(self) -> None:
+        """Be as it was before the last chunk was planned."""
+        self._chunks.popitem()
+
     def run(self, _run_id: RunId) -> Run:
         """See `ports.Ledger`."""
         return self._run
@@ -273,6 +277,23 @@ def submit(url: str) -> Any:
         return {"rows": sum(chunk.rows for chunk in memory.chunks(RUN)), "batches": sent}
 
     return work
+
+
+def resume(url: str) -> Any:
+    """Go on with a plan whose last chunk is not there: all rows are read, and those of the other chunks once more."""
+    from nightshift.adapters.s3 import S3Inputs
+    from nightshift.estimating import Estimator
+    from nightshift.planning import Planner
+    from nightshift.prices import price_sheet
+
+    api, bucket, inputs = batches(url), outputs(url), S3Inputs(client("s3", url), "inputs")
+    memory = Memory(run())
+    planner = Planner(cast("Ledger", memory), inputs, bucket, clock.now, Estimator(api, bucket, clock.now), price_sheet)
+    deadline = clock.now() + LATER
+    assert planner.plan(memory.run(RUN), deadline)
+    memory.forget_last()
+    pinned = run(prices=memory.run(RUN).prices, caching=memory.run(RUN).caching)
+    return lambda: {"planned": planner.plan(pinned, deadline)}
 
 
 def ids_key(chunk: ChunkId) -> str:

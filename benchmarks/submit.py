@@ -30,6 +30,7 @@ def figures(bench: Bench) -> Iterator[Figure]:
             1.5,
             note=table.per_row(rounds, bench.rows, "product", "script"),
         )
+        bench.told[f"submit {size}, cpu"] = median(rounds, lambda each: each["product"].cpu)
         peaks = [rounds[len(rounds) // 2][name].peak for name in works]
         yield Figure(
             f"submit, peak memory, requests of {size}: times less than the script",

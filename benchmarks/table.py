@@ -1,20 +1,31 @@
 """The table: figure, goal, must, measured. Exits 1 where a must is missed."""
 
 import argparse
+import json
 import statistics
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from typing import Any
 
+from benchmarks import made
 from benchmarks.measure import Bench, Figure, Sample, bench
 
 type Figures = Callable[[Bench], Iterator[Figure]]
 
 HEAD = ("figure", "goal", "must", "measured", "")
 QUICK_ROWS = 10_000
+KEPT = made.FOLDER / "figures.json"
+"""What was measured last, for the report."""
 
 
 def main(*figures: Figures) -> None:
     """Measure, print, and say by the exit code whether every must is kept."""
+    sys.exit(not measure(*figures))
+
+
+def measure(*figures: Figures) -> bool:
+    """Measure, print, keep what was measured, and tell whether every must is kept."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows, once: to see that it runs")
     parser.add_argument("--rounds", type=int, default=3)
@@ -25,7 +36,9 @@ def main(*figures: Figures) -> None:
     print("\n".join(lines(found)))
     if options.quick:
         print("quick: too few rows for the figures to mean anything")
-    sys.exit(any(not figure.holds(figure.must) for figure in found) and not options.quick)
+    kept: dict[str, Any] = {"quick": options.quick, "figures": [asdict(each) for each in found], "told": measured.told}
+    KEPT.write_text(json.dumps(kept, indent=1))
+    return options.quick or all(figure.holds(figure.must) for figure in found)
 
 
 def lines(figures: Iterable[Figure]) -> Iterator[str]:
