@@ -230,6 +230,7 @@ def test_a_file_without_a_job_starts_nothing_and_says_why(desk: Desk) -> None:
     (skipped,) = desk.open(desk.upload())
 
     assert isinstance(skipped, Skipped)
+    assert skipped.reason.startswith("UNKNOWN_JOB: no job file s3://")
     assert "jobs/triage.yaml" in skipped.reason
 
 

@@ -16,6 +16,8 @@ MAX_LINE = 16_000_000
 """Bytes of one line, and of one CSV record."""
 MAX_UNPACKED = 10_000_000_000
 """Bytes that a gzip file may unpack to."""
+MAX_FILE = MAX_UNPACKED
+"""Bytes of an object as it is stored."""
 MAX_RATIO = 200
 """Bytes out per byte in; deflate reaches 1,032, logs of one repeated line about 150."""
 _RATIO_FROM = 16 * BLOCK  # below this, a file of blanks is odd but harmless
@@ -50,6 +52,16 @@ class Line(msgspec.Struct, frozen=True):
     offset: int
     """Bytes before it in the (unpacked) content."""
     data: bytes
+
+
+def check_size(size: int) -> None:
+    """Refuse an object by its size, before it is read.
+
+    Raises:
+        BadInput: FILE_TOO_LARGE.
+    """
+    if size > MAX_FILE:
+        raise BadInput(InputCode.FILE_TOO_LARGE, f"the object has {size:,} bytes; at most {MAX_FILE:,} are read")
 
 
 def lines(stream: BinaryIO) -> Iterator[Line]:

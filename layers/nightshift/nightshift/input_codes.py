@@ -1,8 +1,10 @@
 """The codes of everything that can be wrong with an input, and one sentence of help for each.
 
-A code is a contract: reject files and messages carry it, and docs/ is generated from it.
+A code is a contract: reject files and messages carry it. docs/input-codes.md is `python -m nightshift.input_codes`.
 """
 
+import sys
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Self
 
@@ -12,34 +14,55 @@ class InputCode(StrEnum):
 
     help: str
     """What happened and what to do, for the person who sent the file."""
+    of_file: bool
+    """Refuses the whole file, not one row."""
 
-    def __new__(cls, code: str, help_: str) -> Self:
+    def __new__(cls, code: str, help_: str, scope: str = "row") -> Self:
         """Make a member that is its code and carries its help."""
         member = str.__new__(cls, code)
         member._value_ = code
         member.help = help_
+        member.of_file = scope == "file"
         return member
 
     # --- the whole file
-    EMPTY_FILE = "EMPTY_FILE", "The file has no bytes: upload it again."
-    NO_ROWS = "NO_ROWS", "The file has no rows below its header, or only blank lines."
-    NOT_UTF8 = "NOT_UTF8", "The file is UTF-16 or UTF-32: save it as UTF-8."
-    BAD_NEWLINES = "BAD_NEWLINES", "The lines end in a lone CR, as on old Macs: save the file with LF or CRLF."
-    NOT_JSONL = "NOT_JSONL", "The file is one JSON document: write one object per line (`jq -c '.[]'`)."
-    LINE_TOO_LONG = "LINE_TOO_LONG", "A line is longer than 16 MB: a newline is missing somewhere before that."
-    BAD_HEADER = "BAD_HEADER", "The first line does not name the columns that the job needs, separated by commas."
-    DUPLICATE_HEADER = "DUPLICATE_HEADER", "Two columns have the same name: rename one."
+    EMPTY_FILE = "EMPTY_FILE", "The file has no bytes: upload it again.", "file"
+    NO_ROWS = "NO_ROWS", "The file has no rows below its header, or only blank lines.", "file"
+    NOT_UTF8 = "NOT_UTF8", "The file is UTF-16 or UTF-32: save it as UTF-8.", "file"
+    BAD_NEWLINES = "BAD_NEWLINES", "The lines end in a lone CR, as on old Macs: save the file with LF or CRLF.", "file"
+    NOT_JSONL = "NOT_JSONL", "The file is one JSON document: write one object per line (`jq -c '.[]'`).", "file"
+    LINE_TOO_LONG = "LINE_TOO_LONG", "A line is longer than 16 MB: a newline is missing somewhere before that.", "file"
+    BAD_HEADER = (
+        "BAD_HEADER",
+        "The first line does not name the columns that the job needs, separated by commas.",
+        "file",
+    )
+    DUPLICATE_HEADER = "DUPLICATE_HEADER", "Two columns have the same name: rename one.", "file"
     UNTERMINATED_QUOTE = (
         "UNTERMINATED_QUOTE",
         "A quoted field never ends: close its quote, and double quotes inside it.",
+        "file",
     )
-    GZIP_TRUNCATED = "GZIP_TRUNCATED", "The gzip file ends too early: upload it again."
-    GZIP_CORRUPT = "GZIP_CORRUPT", "The gzip file is damaged, or has something else behind its end: compress it again."
-    GZIP_BOMB = "GZIP_BOMB", "The file unpacks to more than 200 times its size, or more than 10 GB: split it."
-    UNSUPPORTED_TYPE = "UNSUPPORTED_TYPE", "This is not a text file: send JSONL or CSV, as it is or gzipped once."
-    GONE = "GONE", "The object was deleted before it was read: upload it again."
-    ARCHIVED = "ARCHIVED", "The object is in an archive storage class: restore it, and upload it again."
-    ACCESS_DENIED = "ACCESS_DENIED", "The function may not read the object: check the bucket's and the key's policies."
+    GZIP_TRUNCATED = "GZIP_TRUNCATED", "The gzip file ends too early: upload it again.", "file"
+    GZIP_CORRUPT = (
+        "GZIP_CORRUPT",
+        "The gzip file is damaged, or has something else behind its end: compress it again.",
+        "file",
+    )
+    GZIP_BOMB = "GZIP_BOMB", "The file unpacks to more than 200 times its size, or more than 10 GB: split it.", "file"
+    UNSUPPORTED_TYPE = (
+        "UNSUPPORTED_TYPE",
+        "This is not a text file: send JSONL or CSV, as it is or gzipped once.",
+        "file",
+    )
+    FILE_TOO_LARGE = "FILE_TOO_LARGE", "The object has more than 10 GB: split it.", "file"
+    GONE = "GONE", "The object was deleted before it was read: upload it again.", "file"
+    ARCHIVED = "ARCHIVED", "The object is in an archive storage class: restore it, and upload it again.", "file"
+    ACCESS_DENIED = (
+        "ACCESS_DENIED",
+        "The function may not read the object: check the bucket's and the key's policies.",
+        "file",
+    )
 
     # --- one row
     INVALID_UTF8 = "INVALID_UTF8", "The row has bytes that are not UTF-8: its source was another encoding."
@@ -75,3 +98,36 @@ class RowFault(Exception):
         super().__init__(code, detail)
         self.code = code
         self.detail = detail or code.help
+
+
+_PAGE = """\
+# What is wrong with an input
+
+Made by `python -m nightshift.input_codes`; the codes stand in `rejects/`, in a hold's reason and in the report.
+
+## The whole file
+
+Nothing of the file is sent. The other files of the run are.
+
+{files}
+## One row
+
+The row is not sent: it stands in `rejects/` with its line. The other rows are sent, unless too many are rejected.
+
+{rows}"""
+
+
+def page() -> str:
+    """Return docs/input-codes.md."""
+    return _PAGE.format(
+        files=_table(code for code in InputCode if code.of_file),
+        rows=_table(code for code in InputCode if not code.of_file),
+    )
+
+
+def _table(codes: Iterable[InputCode]) -> str:
+    return "| code | what it means |\n|---|---|\n" + "".join(f"| `{code}` | {code.help} |\n" for code in codes)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

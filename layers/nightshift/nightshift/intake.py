@@ -103,8 +103,11 @@ class Intake:
         try:
             ref = self.inputs.pin(due.key, due.version_id)
             job_ref, text = self.inputs.job(due.job)
-        except (BadInput, BadJob) as error:
+        except BadInput as error:  # says its code
             yield Skipped(due.key, str(error))
+            return
+        except BadJob as error:
+            yield Skipped(due.key, f"UNKNOWN_JOB: {error}")
             return
         job = self._parsed(job_ref, text)
         if isinstance(job, Job) and job.schedule == "nightly" and not by_hand:

@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
-from nightshift import run_files
+from nightshift import content, run_files
 from nightshift.caching import Plan
 from nightshift.errors import BadInput, BadJob, NoPrice
 from nightshift.estimating import Estimator
@@ -172,6 +172,7 @@ class Planner:
         """Return an input's records, or why it is refused; it is read once for that."""
         if index not in counts:
             try:
+                content.check_size(run.inputs[index].size)
                 with self.inputs.open(run.inputs[index]) as stream:
                     counts[index] = check(stream, spec)
             except BadInput as error:

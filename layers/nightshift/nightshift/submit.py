@@ -51,8 +51,8 @@ class Submitter:
         match parse(event):
             case Continue(run_id=run_id):
                 return Submitted(runs=(run_id,), batches=self._work(run_id, owner, deadline))
-            case Ignored(reason=reason):
-                return Submitted(skipped=(reason,))
+            case Ignored(reason=reason, code=code):
+                return Submitted(skipped=(f"{code}: {reason}",))
             case due:
                 return self._open(due, owner, deadline)
 
