@@ -14,6 +14,7 @@ from nightshift_cli.console import say
 from nightshift_cli.costs import costs
 from nightshift_cli.estimate import estimate
 from nightshift_cli.exits import Exit
+from nightshift_cli.lint import lint
 from nightshift_cli.scan import scan
 from nightshift_cli.submit import submit
 from nightshift_cli.verify import verify
@@ -55,5 +56,6 @@ app.command()(verify)
 app.command()(estimate)
 app.command()(costs)
 app.command()(bill)
+app.command()(lint)
 app.command()(scan)
 app.add_typer(job.app, name="job")

@@ -26,7 +26,7 @@ def _named_for_its_job(file: Path) -> Path:
     return file
 
 
-def _price_problems(today: date, job: Job) -> Iterator[Problem]:
+def price_problems(today: date, job: Job) -> Iterator[Problem]:
     """Yield why runs of a job would be held for want of a price."""
     from nightshift.prices import price_sheet  # noqa: PLC0415 - no other command waits for the price list
 
@@ -57,7 +57,7 @@ def put(
     text, name = file.read_bytes(), file.stem
     here = find(stack, local=local)
     today = here.clock().date()
-    job = parse_job(text, name=name, key=str(file), today=today, lint=partial(_price_problems, today))
+    job = parse_job(text, name=name, key=str(file), today=today, lint=partial(price_problems, today))
     bucket, key = here.outputs["InputBucketName"], f"jobs/{name}.yaml"
     here.clients("s3").put_object(Bucket=bucket, Key=key, Body=text)
     console.put(f"s3://{bucket}/{key}")

@@ -1,0 +1,105 @@
+"""What is wrong with a well-formed job: what the API would refuse of it all the same, and what it would waste."""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import date
+from enum import StrEnum
+
+from nightshift.api_rules import RETIRED
+from nightshift.caching import least_prefix
+from nightshift.job import Job
+from nightshift.requests import shared_params
+from nightshift.yaml_lines import Path
+from nightshift_cli.job import price_problems
+
+SOON = 90
+"""Days before a model's retirement from which on a job is told."""
+
+ALWAYS_THINK = re.compile(r"claude-(opus-5-5|fable|mythos)\b.*")
+"""Models that refuse `thinking: disabled`: Fable and Mythos, and Opus 5.5 (their pages in the API's documentation)."""
+
+NOT_FORCED = re.compile(r"claude-(sonnet-5-5|fable-5-[12])\b.*")
+"""Models that a tool cannot be forced on (release note of 1 September 2026)."""
+
+ROOM_TO_THINK = 1024
+"""Tokens below which an answer of a model that thinks may be all thoughts."""
+
+BYTES_PER_TOKEN = 4
+"""About, in English; the API counts exactly, free of charge (`nightshift estimate`)."""
+
+BYTES_OF_A_LABEL = 2
+"""Bytes per token of labels: their words are cut into smaller tokens than prose is."""
+
+
+class Severity(StrEnum):
+    """How bad it is."""
+
+    ERROR = "error"
+    """A run would be held, or its rows refused."""
+    WARNING = "warning"
+    NOTE = "note"
+
+
+type Warned = tuple[Path, Severity, str]
+"""Where in the job, how bad, and what."""
+
+
+def warnings(job: Job, today: date) -> Iterator[Warned]:
+    """Yield what a person should know of a job before it runs."""
+    yield from _model(job, today)
+    yield from ((path, Severity.ERROR, reason) for path, reason in price_problems(today, job))
+    yield from _thinking(job)
+    yield from _room(job)
+    yield from _cache(job)
+    if (job.params.get("tool_choice") or {}).get("type") in {"any", "tool"} and NOT_FORCED.fullmatch(job.model):
+        why = f"`{job.model}` refuses a forced tool: ask for the same with `output.schema`"
+        yield ("params", "tool_choice"), Severity.ERROR, why
+    if "{{" in job.system:
+        yield ("system",), Severity.WARNING, "`{{ … }}` is sent as it stands: `system` is no template; use `prompt`"
+    if job.limits.max_usd is None:
+        yield ("limits", "max_usd"), Severity.WARNING, "a run may cost whatever it costs: only the month's cap holds it"
+
+
+def _model(job: Job, today: date) -> Iterator[Warned]:
+    for name, day in RETIRED.items():
+        left = (day - today).days
+        if re.fullmatch(rf"{re.escape(name)}([-.].*)?", job.model) and left <= SOON:
+            yield ("model",), Severity.WARNING, f"`{job.model}` stops answering on {day}, in {left} days"
+
+
+def _thinking(job: Job) -> Iterator[Warned]:
+    effort = (job.params.get("output_config") or {}).get("effort")
+    if job.thinking in {"disabled", "between_tools"}:
+        if ALWAYS_THINK.fullmatch(job.model):
+            yield ("thinking",), Severity.ERROR, f"`{job.model}` always thinks: write `thinking: adaptive`"
+        elif effort in {"xhigh", "max"}:
+            yield ("params", "output_config", "effort"), Severity.ERROR, f"effort {effort} wants `thinking: adaptive`"
+    elif job.thinking == "adaptive" and job.max_tokens < ROOM_TO_THINK:
+        why = f"thoughts count, and {job.max_tokens:,} tokens may be all thoughts: take {ROOM_TO_THINK:,} or more, or "
+        yield ("max_tokens",), Severity.WARNING, f"{why}`thinking: disabled`"
+
+
+def _room(job: Job) -> Iterator[Warned]:
+    longest = max(job.output.labels or ("",), key=lambda label: len(label.encode()))
+    wanted = -(-len(json.dumps({"label": longest}, ensure_ascii=False).encode()) // BYTES_OF_A_LABEL)
+    if longest and job.max_tokens < wanted:
+        why = f"too small for the label `{longest}`, which may take {wanted} tokens: its answers would be cut short"
+        yield ("max_tokens",), Severity.WARNING, why
+
+
+def _cache(job: Job) -> Iterator[Warned]:
+    if job.cache.when == "never" or not job.system.strip():
+        return
+    least = least_prefix(job.model)
+    tokens = len(json.dumps(shared_params(job, ""), ensure_ascii=False).encode()) // BYTES_PER_TOKEN
+    if tokens < least:
+        severity = Severity.WARNING if job.cache.when == "always" else Severity.NOTE
+        why = f"nothing is cached: rows share about {tokens:,} tokens, and `{job.model}` caches none below {least:,}"
+        yield ("system",), severity, why
+    elif job.cache.when == "primed" and job.pilot is None:
+        yield (
+            ("pilot",),
+            Severity.WARNING,
+            "without one nothing fills the cache, so each row pays for all it shares",
+        )
