@@ -122,7 +122,7 @@ def _record(project: Sequence[Source], unread: Sequence[Unread], found: Sequence
 def _sum_up(project: Sequence[Source], unread: Sequence[Unread], found: Sequence[Found]) -> None:
     for each in unread:
         say(f"{each.path}: {each.reason}")
-    files = f"{len(project):,} files read"
+    files = f"files read: {len(project):,}"
     if found:
         counted = ", ".join(f"{sum(each.verdict is v for each in found)} {v}" for v in Verdict)
         say(f"calls that ask at once: {len(found)} ({counted}); {files}")
