@@ -44,7 +44,10 @@ def records(lines: Iterable[Line], spec: InputSpec) -> Iterator[Record]:
     csv.field_size_limit(MAX_LINE)  # the module's own, for the whole process: ours is `max_text_bytes`
     tap = _Tap(lines)
     rows = _rows(tap)
-    fields, _ = next(rows, ([], None))
+    fields, fault = next(rows, ([], None))
+    if fault:
+        code = InputCode.BAD_NEWLINES if fault.code is InputCode.CONTROL_CHAR else InputCode.BAD_HEADER
+        raise BadInput(code, f"in the header: {fault.detail}", line=tap.taken[0].number)
     names = _header(fields, spec)
     number = 0
     for fields, fault in rows:
@@ -100,7 +103,8 @@ def _header(fields: list[str], spec: InputSpec) -> list[str]:
             hint += "; without an id column, the job says `input: {id: row_number}`"
         raise BadInput(InputCode.BAD_HEADER, f"the header does not name {', '.join(missing)}{hint}", line=1)
     if twice := sorted({name for name in names if name.strip() and names.count(name) > 1}):
-        raise BadInput(InputCode.DUPLICATE_HEADER, f"two columns are named {twice[0][:64]}", line=1)
+        name = twice[0][:64].encode(errors="replace").decode()  # bytes that are not UTF-8 can be written nowhere
+        raise BadInput(InputCode.DUPLICATE_HEADER, f"two columns are named {name}", line=1)
     return names
 
 

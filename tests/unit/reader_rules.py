@@ -1,0 +1,174 @@
+"""The readers' rules, and how each is taken out of the running code, to see which case notices."""
+
+import inspect
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from nightshift import content, rows, rows_csv, rows_jsonl
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule as the text of a function says it, and the text without it."""
+
+    name: str
+    module: ModuleType
+    function: str
+    text: str
+    without: str
+    cases: frozenset[int]
+    """Those that notice, each of them."""
+
+    def remove(self, patch: pytest.MonkeyPatch) -> None:
+        """Compile the function without the rule, in its own module."""
+        owner: Any = self.module
+        *classes, name = self.function.split(".")
+        for each in classes:
+            owner = getattr(owner, each)
+        source = inspect.cleandoc("\n" + inspect.getsource(getattr(owner, name)))
+        assert source.count(self.text) == 1, f"{self.name}: {self.function} does not say it once"
+        found: dict[str, Any] = {}
+        exec(source.replace(self.text, self.without), vars(self.module), found)  # noqa: S102 - our own source
+        patch.setattr(owner, name, found[name])
+
+
+def _rule(name: str, where: str, text: str, without: str, *cases: int) -> Rule:
+    module, _, function = where.partition(".")
+    return Rule(name, _MODULES[module], function, text, without, frozenset(cases))
+
+
+_MODULES = {"content": content, "rows": rows, "rows_csv": rows_csv, "rows_jsonl": rows_jsonl}
+
+RULES = [
+    _rule("an empty file is refused", "content._checked", "if not first:", "if False:", 1),
+    _rule(
+        "known binaries are refused",
+        "content._checked",
+        "for offset, magic, name in _KNOWN:",
+        "for offset, magic, name in ():",
+        65,
+    ),
+    _rule(
+        "wide encodings are refused",
+        "content._checked",
+        "first.startswith(_WIDE) or sample.count(0) * 4 > len(sample)",
+        "False",
+        9,
+    ),
+    _rule("marks of wide encodings are looked for", "content._checked", "first.startswith(_WIDE) or ", "", 9),
+    _rule("NULs of wide encodings are counted", "content._checked", " or sample.count(0) * 4 > len(sample)", "", 9),
+    _rule("unknown binaries are refused", "content._checked", "* 10 > len(sample)", "* 10 > 10 * len(sample)", 65),
+    _rule("lone CRs are refused", "content._split", 'number == 0 and has_returns and b"\\r"', 'False and b"\\r"', 6),
+    _rule("a line has a longest length", "content._split", "len(head) > MAX_LINE", "False", 44),
+    _rule("gzip is known by its content", "content._unpacked", "first.startswith(_GZIP)", "False", 60, 61, 62, 63, 64),
+    _rule("gzip must reach its end", "content._gunzip", "if not member.eof:", "if False:", 60),
+    _rule("gzip members follow each other", "content._gunzip", 'if not rest.strip(b"\\0"):', "if True:", 61, 62),
+    _rule(
+        "a gzip bomb is stopped", "content._gunzip", "unpacked > MAX_UNPACKED or (unpacked", "False and (unpacked", 64
+    ),
+    _rule("JSONL: a file without rows is refused", "rows_jsonl.records", "if not probe:", "if False:", 2),
+    _rule("JSONL: a document is refused", "rows_jsonl.records", "if document and", "if False and", 21, 22),
+    _rule("JSONL: an array is a document", "rows_jsonl.records", 'start == b"[" or ', "", 22),
+    _rule("JSONL: an object is a document", "rows_jsonl.records", '(start == b"{" and len(probe) > 1)', "False", 21),
+    _rule("JSONL: a mark is dropped at a row", "rows_jsonl._text", ".removeprefix(BOM)", "", 7, 8),
+    _rule("JSONL: blank lines are passed over", "rows_jsonl._records", "if not raw:", "if False:", 3),
+    _rule(
+        "JSONL: keys are counted",
+        "rows_jsonl._parse",
+        "if raw.count(b'\"') == 2 * (len(value) + texts) else",
+        "if True else",
+        24,
+    ),
+    _rule(
+        "JSONL: keys come once",
+        "rows_jsonl._parse_strictly",
+        "_decoder.raw_decode",
+        "json.JSONDecoder(parse_float=_number, parse_constant=_constant).raw_decode",
+        24,
+    ),
+    _rule("JSONL: nothing behind the object", "rows_jsonl._parse_strictly", "if end < len(text):", "if False:", 20),
+    _rule(
+        "JSONL: a row is an object", "rows_jsonl._parse_strictly", "if not isinstance(value, dict):", "if False:", 23
+    ),
+    _rule(
+        "JSONL: NaN is no number",
+        "rows_jsonl._parse_strictly",
+        "_decoder.raw_decode",
+        "json.JSONDecoder(object_pairs_hook=_object, parse_float=_number).raw_decode",
+        25,
+    ),
+    _rule(
+        "JSONL: numbers are finite and short",
+        "rows_jsonl._parse_strictly",
+        "_decoder.raw_decode",
+        "json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant).raw_decode",
+        25,
+    ),
+    _rule("JSONL: NUL has its code", "rows_jsonl._fault", ' or error.doc[error.pos : error.pos + 1] == "\\0"', "", 15),
+    _rule("JSONL: a mark inside has its code", "rows_jsonl._fault", '== "\\ufeff"', '== "none"', 8),
+    _rule(
+        "JSONL: control characters have their code",
+        "rows_jsonl._fault",
+        'error.msg.startswith("Invalid control character")',
+        "False",
+        17,
+    ),
+    _rule("CSV: a mark is dropped", "rows_csv._Tap.__iter__", ".removeprefix(BOM)", "", 7),
+    _rule("CSV: a file without rows is refused", "rows_csv.records", "if number == 0:", "if False:", 2),
+    _rule("CSV: a damaged header is refused", "rows_csv.records", "if fault:", "if False:", 6, 56),
+    _rule("CSV: blank lines are passed over", "rows_csv._rows", "if fields:", "if True:", 3),
+    _rule("CSV: quotes are strict", "rows_csv._rows", ", strict=True", "", 55, 56),
+    _rule("CSV: a quote that spans lines refuses the file", "rows_csv._fault", "if len(taken) > 1:", "if False:", 56),
+    _rule(
+        "CSV: the header names the columns",
+        "rows_csv._header",
+        "if missing := sorted(spec.columns - spec.optional - set(names)):",
+        "if False:",
+        48,
+        49,
+        51,
+        59,
+    ),
+    _rule("CSV: the header's case is forgiven", "rows_csv._folded", '"_".join(name.split()).casefold()', "name", 49),
+    _rule("CSV: no column twice", "rows_csv._header", "names.count(name) > 1", "False", 50),
+    _rule("CSV: fields are counted", "rows_csv._problem", "if len(fields) != len(names):", "if False:", 52, 53),
+    _rule(
+        "CSV: bytes are UTF-8",
+        "rows_csv._problem",
+        "any(low <= character <= high for character in field)",
+        "False",
+        10,
+        12,
+    ),
+    _rule(
+        "an id is there", "rows._id", "value is None or (isinstance(value, str) and not value.strip())", "False", 29, 30
+    ),
+    _rule(
+        "an id is a text or a whole number",
+        "rows._id",
+        "if isinstance(value, bool) or not isinstance(value, (str, int)):",
+        "if False:",
+        31,
+    ),
+    _rule("a bool is no number", "rows._id", "isinstance(value, bool) or ", "", 31),
+    _rule("an id is trimmed", "rows._id", "str(value).strip()", "str(value)", 37),
+    _rule("an id is visible", "rows._id", 'kinds & {"Cc", "Cf", "Zl", "Zp"}', "False", 33),
+    _rule("an id has a longest length", "rows._id", "if len(row_id) > MAX_ID:", "if False:", 32),
+    _rule(
+        "a body has a type",
+        "rows._body",
+        "if isinstance(value, bool) or not isinstance(value, _BODY):",
+        "if False:",
+        41,
+    ),
+    _rule(
+        "a body shows something", "rows._body", " or (isinstance(value, str) and _INVISIBLE.fullmatch(value))", "", 40
+    ),
+    _rule("a body is there", "rows._body", "value is None or ", "", 40),
+    _rule("a text has a largest size", "rows._check_text", "if len(data) > spec.max_text_bytes:", "if False:", 42, 57),
+    _rule("a text has no NUL", "rows._check_text", 'data.find(b"\\0") >= 0', "False", 14, 16),
+    _rule("a text can be encoded", "rows._check_text", "value.encode()", 'value.encode(errors="replace")', 13),
+]
