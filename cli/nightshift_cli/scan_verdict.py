@@ -23,8 +23,11 @@ MAPPERS = frozenset({
 RETRIES = re.compile(r"attempt|retr|tries|turn|step|iteration|^_$|^i$", re.IGNORECASE)
 """Names that a loop over rows does not give to its row, where it counts with `range`."""
 
-CALLERS = 4
+CALLERS = 6
 """How many callers of callers are looked at."""
+
+NEAR = 2
+"""Of these, those that may name a method: names of methods are less sure than imported ones."""
 
 
 class Verdict(StrEnum):
@@ -98,14 +101,14 @@ class Judge:
                 function = at.function_of(place)
                 if function is not None and function not in seen:
                     seen.add(function)
-                    following += self._uses(at, function)
+                    following += self._uses(at, function, near=depth < NEAR)
             ring = following
 
-    def _uses(self, source: Source, function: Function) -> Iterator[tuple[Source, ast.AST]]:
+    def _uses(self, source: Source, function: Function, *, near: bool) -> Iterator[tuple[Source, ast.AST]]:
         name = function.name
         for at, use in self.uses.get(name, ()):
             ours = at is source or name in at.imported_names
-            if ours or (isinstance(use, ast.Attribute) and self.defined[name] == 1):
+            if ours or (near and isinstance(use, ast.Attribute) and self.defined[name] == 1):
                 yield at, use
 
 

@@ -206,6 +206,16 @@ def test_what_only_looks_like_waiting_is_batchable(tmp_path: Path, code: str) ->
     assert judged(tmp_path, code)[0] == "batchable"
 
 
+def test_a_method_s_name_is_followed_where_it_is_near_and_the_only_one(tmp_path: Path) -> None:
+    ask = f"class A:\n  def ask(self, text):\n    {CREATE}"
+    far = f"{ask}\n  def two(self): self.ask(1)\n  def three(self): self.two()"
+
+    assert judged(tmp_path, ask, other="for r in rows: a.ask(r)")[0] == "batchable"
+    assert judged(tmp_path, ask, other="class B:\n  def ask(self): ...\nfor r in rows: a.ask(r)")[0] == "look"
+    assert judged(tmp_path, far, other="for r in rows: a.three(r)")[0] == "look"
+    assert judged(tmp_path, far, other="from x import three\nfor r in rows: three(r)")[0] == "batchable"
+
+
 # ---------------------------------------------------------------- the draft
 
 LOOP = '''\
