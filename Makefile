@@ -157,6 +157,10 @@ bench: .venvs/product/.made ## Measure what is promised, 15 minutes; fails where
 bench-report: .venvs/product/.made ## The same, written to docs/performance.md with the machine; LAST=1 takes what was measured last
 	@$(PRODUCT) -m benchmarks.report $(if $(LAST),--last)
 
+.PHONY: bench-million
+bench-million: .venvs/product/.made .venvs/desk/.made .venvs/runtime/.made ## A million rows through the local cloud, each stage timed; N=20000 is a try
+	@$(PRODUCT) benchmarks/million.py $(N)
+
 .PHONY: bench-caching
 bench-caching: .venvs/product/.made .venvs/desk/.made .venvs/runtime/.made ## What caching does to a bill, in the local cloud
 	@$(PRODUCT) benchmarks/caching.py
