@@ -106,6 +106,12 @@ faults: .venvs/faults/.made ## Attack the promise for an hour: SEED=, HISTORIES=
 test-long: .venvs/product/.made .venvs/desk/.made .venvs/runtime/.made ## Run the nights of 1,600 turns and of 100,000 rows, and every FAULTS=
 	@$(PRODUCT) -m pytest $(PYTEST_OPTIONS) tests/long
 
+.PHONY: inputs-table
+inputs-table: .venvs/product/.made .venvs/desk/.made ## Run the 84 bad inputs, and print what each is wanted to get and gets
+	@rm -f .cache/inputs-table.md
+	@$(PRODUCT) -m pytest $(PYTEST_OPTIONS) tests/unit/test_input_cases.py
+	@cat .cache/inputs-table.md
+
 ## ---------------------------------------------------------------- check
 
 .PHONY: check

@@ -44,7 +44,8 @@ def desk(aws_endpoint: str) -> Desk:
 
 def write_down(place: int, got: str) -> None:
     case = CASES[place]
-    LINES[place] = f"| {case.number} | {case.what} | {case.wanted} | {got} |\n"
+    note = " (not built)" if case.number in NOT_BUILT else ""
+    LINES[place] = f"| {case.number} | {case.what} | {case.wanted} | {got}{note} |\n"
 
 
 def places(kind: type) -> list[int]:
