@@ -31,6 +31,9 @@ class Family(TyperGroup):
         """Run the command that was asked for."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            say("interrupted")
+            raise typer.Exit(Exit.INTERRUPTED) from None
         except NoCredentialsError:
             say(CREDENTIALS)
         except (NightshiftError, ClientError, BotoCoreError, Boto3Error) as error:

@@ -1,9 +1,16 @@
 """Where words go: results to stdout, everything else to stderr, so that `$(nightshift submit …)` is a run's id."""
 
+import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 
 import msgspec
+import typer
 from rich.console import Console
+
+from nightshift_cli.exits import Exit
 
 WIDTH = 240
 """Columns of a line, however narrow the terminal: it wraps lines better than a table folds its cells, and a pipe has
@@ -14,6 +21,21 @@ def console(*, stderr: bool = False) -> Console:
     """Return what prints to stdout or stderr, be it a terminal or a pipe."""
     # Keys, reasons and errors come from elsewhere: nothing in them is markup.
     return Console(stderr=stderr, width=WIDTH, markup=False, emoji=False, highlight=False)
+
+
+def room() -> int:
+    """Return how many characters a line of stdout has room for; a pipe has plenty."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
+
+
+@contextmanager
+def interruptible(words: str) -> Iterator[None]:
+    """Let Ctrl-C end what is done here, with a line that says where things stand, and its own exit status."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(words)
+        raise typer.Exit(Exit.INTERRUPTED) from None
 
 
 def put(text: str) -> None:
@@ -34,3 +56,14 @@ def put_json(value: object) -> None:
 def printable(text: str) -> str:
     """Replace what could drive a terminal: a file's name is whatever its uploader chose."""
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def span(time: timedelta) -> str:
+    """Write how long something took, or is ago, in two units at most."""
+    seconds = max(0, int(time.total_seconds()))
+    days, hours, minutes = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60
+    if days:
+        return f"{days} d {hours:02} h"
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min" if minutes else f"{seconds} s"

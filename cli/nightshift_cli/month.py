@@ -35,7 +35,7 @@ class RunCost:
     @property
     def paid(self) -> int:
         """Picodollars, of all that is collected."""
-        return sum(self.summary.total.paid.values())
+        return self.summary.paid
 
     @property
     def synchronous(self) -> int:

@@ -6,9 +6,10 @@ from datetime import datetime
 from rich.table import Table
 
 from nightshift.decision import settles_at
-from nightshift.model import Chunk, ChunkState, Intent, RowClass, StepKind
+from nightshift.model import Chunk, ChunkState, Intent, RowClass, RunState, StepKind
 from nightshift.money import dollars
-from nightshift_cli.console import console, printable, put
+from nightshift_cli.columns import Column, put_columns
+from nightshift_cli.console import printable, put, span
 from nightshift_cli.view import Summary, View
 
 NONE = "–"
@@ -19,22 +20,26 @@ OVER = frozenset({StepKind.DONE, StepKind.HELD})
 STYLES = {"held": "bold red", "done": "green"}
 
 
-def put_runs(runs: Sequence[Summary]) -> None:
-    """Print the table of runs."""
-    table = plain_table(("run", "job", "state", "created"), ("rows", "in flight", "answered"))
-    for each in runs:
-        hold = each.run.hold
-        table.add_row(
-            each.run.run_id,
-            each.run.job.name,
-            f"held: {hold.code}" if hold else each.state,
-            _time(each.run.created),
-            NONE if each.rows is None else f"{each.rows:,}",
-            f"{each.in_flight:,}",
-            f"{each.answered:,}",
-            style=STYLES.get(each.state),
-        )
-    console().print(table)
+def put_runs(runs: Sequence[Summary], now: datetime) -> None:
+    """Print the table of runs, as wide as there is room for."""
+    states = [f"held: {each.run.hold.code}" if each.run.hold else each.state for each in runs]
+    costs = [_amount(each, each.paid) for each in runs]
+    saved = [_amount(each, each.saved) for each in runs]
+    put_columns(
+        [
+            Column("run", [each.run.run_id for each in runs]),
+            Column("job", [each.run.job.name for each in runs], spare=5),
+            Column("state", states),
+            Column("created", [_time(each.run.created) for each in runs], spare=4),
+            Column("age", [span(each.age(now)) for each in runs], number=True),
+            Column("rows", [NONE if each.rows is None else f"{each.rows:,}" for each in runs], number=True),
+            Column("in flight", [f"{each.in_flight:,}" for each in runs], number=True, spare=3),
+            Column("answered", [f"{each.answered:,}" for each in runs], number=True, spare=1),
+            Column("cost", costs, number=True),
+            Column("saved", saved, number=True, spare=2),
+        ],
+        [STYLES.get(each.state) for each in runs],
+    )
 
 
 def put_page(view: View) -> None:
@@ -81,7 +86,7 @@ def _lines(view: View) -> Iterator[tuple[str, str]]:
     summary, run = view.summary, view.summary.run
     yield "run", run.run_id
     yield "job", f"{run.job.name} ({run.job.key}, version {run.job.version_id})"
-    yield "created", f"{_time(run.created)}, {run.trigger}"
+    yield "created", f"{_time(run.created)}, {span(summary.age(view.now))} ago, {run.trigger}"
     yield from (("input", f"s3://{i.bucket}/{i.key} ({i.size:,} bytes, version {i.version_id})") for i in run.inputs)
     if run.hold is not None:
         yield "state", f"held since {_time(run.hold.at)}: {run.hold.code}\n{run.hold.reason}"
@@ -125,9 +130,11 @@ def _rows(summary: Summary) -> str:
 def _cost(summary: Summary) -> Iterator[str]:
     """Say what a run has cost, and what it is expected to."""
     run, total = summary.run, summary.total
-    paid, estimate = sum(total.paid.values()), run.revised or run.estimate
+    paid, estimate = summary.paid, run.revised or run.estimate
     if paid:
-        yield f"{dollars(paid)} so far; {dollars(total.synchronous)} at the synchronous price"
+        so_far = "" if run.state is RunState.DONE else " so far"
+        ratio = f" ({100 * summary.saved / total.synchronous:.0f} %)" if total.synchronous else ""
+        yield f"{dollars(paid)}{so_far}; {dollars(summary.saved)} saved{ratio}: {dollars(total.synchronous)} at once"
     if estimate is not None:
         interval = f"{dollars(estimate.low)} to {dollars(estimate.high)}"
         yield f"{dollars(estimate.expected)} expected ({interval}; answers' length from {estimate.basis})"
@@ -149,21 +156,20 @@ def _intent(intent: Intent) -> str:
 
 
 def _put_chunks(chunks: Sequence[Chunk]) -> None:
-    troubled = any(chunk.failures or chunk.error or chunk.not_before for chunk in chunks)
-    trouble = ("not before", "error") if troubled else ()
-    table = plain_table(("chunk", "state", "batch"), ("rows", "answered", "attempt", "failures"), trouble)
-    for each in chunks:
-        table.add_row(
-            each.id,
-            each.state,
-            (each.batch_id or NONE) + (" (adopted)" if each.adopted else ""),
-            f"{each.rows:,}",
-            f"{each.tally.rows.get(RowClass.ANSWERED, 0):,}",
-            str(each.attempt),
-            str(each.failures),
-            *((_time(each.not_before), printable(each.error) or NONE) if troubled else ()),
-        )
-    console().print(table)
+    batches = [(each.batch_id or NONE) + (" (adopted)" if each.adopted else "") for each in chunks]
+    columns = [
+        Column("chunk", [each.id for each in chunks]),
+        Column("state", [each.state for each in chunks]),
+        Column("batch", batches, spare=1),
+        Column("rows", [f"{each.rows:,}" for each in chunks], number=True),
+        Column("answered", [f"{each.tally.rows.get(RowClass.ANSWERED, 0):,}" for each in chunks], number=True),
+        Column("attempt", [str(each.attempt) for each in chunks], number=True, spare=3),
+        Column("failures", [str(each.failures) for each in chunks], number=True, spare=2),
+    ]
+    if any(chunk.failures or chunk.error or chunk.not_before for chunk in chunks):
+        columns.append(Column("not before", [_time(each.not_before) for each in chunks]))
+        columns.append(Column("error", [printable(each.error) or NONE for each in chunks], folds=True))
+    put_columns(columns)
 
 
 def plain_table(words: Sequence[str], numbers: Sequence[str], more: Sequence[str] = ()) -> Table:
@@ -180,3 +186,7 @@ def plain_table(words: Sequence[str], numbers: Sequence[str], more: Sequence[str
 
 def _time(moment: datetime | None) -> str:
     return NONE if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}Z"
+
+
+def _amount(summary: Summary, picodollars: int) -> str:
+    return dollars(picodollars) if summary.priced else NONE

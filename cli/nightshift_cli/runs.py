@@ -26,7 +26,7 @@ def list_runs(
     if json:
         put_json([each.record() for each in found])
     elif found:
-        put_runs(found)
+        put_runs(found, here.clock())
     else:
         say(f"no runs yet; {here.command('submit FILE --job JOB')} starts one")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import reduce
 from typing import Any
 
@@ -10,6 +11,7 @@ from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.adapters.stepfunctions import execution_name
 from nightshift.decision import Policy, next_step
 from nightshift.model import Chunk, ChunkState, Intent, RowClass, Run, RunId, RunState, Step, StepKind, Tally
+from nightshift.money import usd
 from nightshift_cli.mending import ways_out
 from nightshift_cli.stack import Stack
 
@@ -54,6 +56,25 @@ class Summary:
         return self.total.rows.get(RowClass.ANSWERED, 0)
 
     @property
+    def priced(self) -> bool:
+        """True where the model has a price, and so the run a cost."""
+        return self.run.prices is not None
+
+    @property
+    def paid(self) -> int:
+        """Picodollars, of all that is collected."""
+        return sum(self.total.paid.values())
+
+    @property
+    def saved(self) -> int:
+        """How much more the same tokens cost at the synchronous price."""
+        return self.total.synchronous - self.paid
+
+    def age(self, now: datetime) -> timedelta:
+        """How long ago it was created."""
+        return now - self.run.created
+
+    @property
     def strange(self) -> int:
         """Lines of the API's results that are no result of a row."""
         return sum(chunk.archive.strange for chunk in self.chunks if chunk.archive)
@@ -70,6 +91,9 @@ class Summary:
             "rows": self.rows,
             "batches_in_flight": self.in_flight,
             "answered": self.answered,
+            "cost_usd": float(usd(self.paid)) if self.priced else None,
+            "synchronous_usd": float(usd(self.total.synchronous)) if self.priced else None,
+            "saved_usd": float(usd(self.saved)) if self.priced else None,
         }
 
 
@@ -86,6 +110,8 @@ class View:
     execution: str
     execution_status: str
     """Step Functions' word; `NOT_STARTED` where there is no such execution."""
+    now: datetime
+    """When this was looked at, by the stack's clock."""
 
     @property
     def ways_out(self) -> Sequence[str]:
@@ -154,14 +180,15 @@ def view(stack: Stack, run_id: RunId) -> View:
     """
     ledger = stack.ledger()
     run = ledger.run(run_id)
-    chunks, intent = ledger.chunks(run_id), ledger.intent()
+    chunks, intent, now = ledger.chunks(run_id), ledger.intent(), stack.clock()
     return View(
         Summary(run, chunks),
         stack,
         intent if intent is not None and intent.run_id == run_id else None,
-        next_step(run, chunks, intent, stack.clock(), POLICY),
+        next_step(run, chunks, intent, now, POLICY),
         execution_name(run_id, run.execution),
         _execution_status(stack, execution_name(run_id, run.execution)),
+        now,
     )
 
 

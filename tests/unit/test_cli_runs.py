@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from nightshift import clock
 from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.model import (
     Archive,
@@ -25,7 +26,9 @@ from nightshift.model import (
     Tally,
 )
 from nightshift.prices import price_sheet
+from nightshift_cli import columns
 from nightshift_cli import stack as stacks
+from nightshift_cli.console import span
 from nightshift_cli.exits import Exit
 from nightshift_cli.mending import WAYS_OUT
 from nightshift_cli.stack import OUTPUTS
@@ -33,6 +36,7 @@ from tests.unit.cli_stack import JOB, CliStack, Said, serving
 from tests.unit.conftest import START
 from tests.unit.made import RUN, batch, chunk, input_ref, intent, run
 
+NOW = START + timedelta(hours=4, minutes=5)
 OTHER = RunId("triage-20261122-bbbbbbbb")
 ANSWERED = Tally(
     rows={RowClass.ANSWERED: 2, RowClass.REFUSED: 1},
@@ -42,7 +46,10 @@ ANSWERED = Tally(
 
 
 @pytest.fixture
-def nightshift(aws_endpoint: str, ledger: DynamoLedger, runs_table: str) -> Iterator[CliStack]:
+def nightshift(
+    aws_endpoint: str, ledger: DynamoLedger, runs_table: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[CliStack]:
+    monkeypatch.setattr(clock, "now", lambda: NOW)
     with serving() as plane:
         yield CliStack(aws_endpoint, plane, ledger, runs_table)
 
@@ -79,12 +86,13 @@ def test_runs_lists_the_newest_first_with_what_is_in_flight_and_answered(nightsh
     sent(nightshift.ledger, 2)
     finish_plan(nightshift.ledger, 1006)
 
+    head, day, money = f"{'run':<24}", "2026-11-22", "cost  saved"
     assert nightshift("runs") == Said(
         Exit.DONE,
         [
-            "run                       job     state            created                rows  in flight  answered",
-            "triage-20261122-bbbbbbbb  triage  held: SAME_ROWS  2026-11-22 03:00:00Z      –          0         0",
-            "triage-20261122-abcdefgh  triage  open             2026-11-22 02:00:00Z  1,006          1         2",
+            f"{head}  job     state            created                      age   rows  in flight  answered  {money}",
+            f"{OTHER}  triage  held: SAME_ROWS  {day} 03:00:00Z  3 h 05 min      –          0         0     –      –",
+            f"{RUN}  triage  open             {day} 02:00:00Z  4 h 05 min  1,006          1         2     –      –",
         ],
         [],
     )
@@ -100,6 +108,9 @@ def test_runs_lists_the_newest_first_with_what_is_in_flight_and_answered(nightsh
             "rows": None,
             "batches_in_flight": 0,
             "answered": 0,
+            "cost_usd": None,
+            "synchronous_usd": None,
+            "saved_usd": None,
         },
         {
             "run_id": RUN,
@@ -111,7 +122,69 @@ def test_runs_lists_the_newest_first_with_what_is_in_flight_and_answered(nightsh
             "rows": 1006,
             "batches_in_flight": 1,
             "answered": 2,
+            "cost_usd": None,
+            "synchronous_usd": None,
+            "saved_usd": None,
         },
+    ]
+
+
+def test_runs_tells_what_each_has_cost_and_saved_in_as_many_columns_as_the_terminal_has_room_for(
+    nightshift: CliStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nightshift.ledger.create_run(run(prices=price_sheet("claude-haiku-5-5", date(2026, 11, 25))))
+    collected(
+        nightshift.ledger, 1, Tally({RowClass.ANSWERED: 3}, paid={"output": 12 * 10**11}, synchronous=24 * 10**11)
+    )
+
+    monkeypatch.setattr(columns, "room", lambda: 80)
+    narrow = nightshift("runs").out
+    monkeypatch.setattr(columns, "room", lambda: 140)
+    wide = nightshift("runs").out
+
+    assert narrow == [
+        f"{'run':<24}  state         age  rows  answered   cost  saved",
+        f"{RUN}  open   4 h 05 min     –         3  $1.20  $1.20",
+    ]
+    assert wide == [
+        f"{'run':<24}  job     state  created                      age  rows  in flight  answered   cost  saved",
+        f"{RUN}  triage  open   2026-11-22 02:00:00Z  4 h 05 min     –          0         3  $1.20  $1.20",
+    ]
+    assert max(map(len, narrow)) <= 80
+    assert [
+        json.loads("\n".join(nightshift("runs", "--json").out))[0][f"{name}_usd"] for name in ("cost", "saved")
+    ] == [
+        1.2,
+        1.2,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("time", "words"),
+    [
+        ({"seconds": -3}, "0 s"),
+        ({"seconds": 59.9}, "59 s"),
+        ({"seconds": 61}, "1 min"),
+        ({"hours": 23, "minutes": 59}, "23 h 59 min"),
+        ({"days": 2, "hours": 3, "minutes": 59}, "2 d 03 h"),
+    ],
+)
+def test_a_span_is_told_in_two_units_at_most(time: dict[str, float], words: str) -> None:
+    assert span(timedelta(**time)) == words
+
+
+def test_a_text_that_folds_does_so_where_the_terminal_ends_and_no_other_cell_does(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(columns, "room", lambda: 40)
+    table = [columns.Column("id", ["x" * 30]), columns.Column("n", ["1"], spare=1)]
+
+    columns.put_columns([*table, columns.Column("error", ["word " * 8], folds=True)])
+
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
+        f"{'id':<30}  error",
+        f"{'x' * 30}  word word word word",
+        f"{'':<30}  word word word word",
     ]
 
 
@@ -133,7 +206,7 @@ def test_show_tells_all_about_a_run_at_work(nightshift: CliStack) -> None:
         [
             "run       triage-20261122-abcdefgh",
             "job       triage (jobs/triage.yaml, version v1)",
-            "created   2026-11-22 02:00:00Z, upload",
+            "created   2026-11-22 02:00:00Z, 4 h 05 min ago, upload",
             "input     s3://inputs/inbox/triage/a.jsonl (100 bytes, version v1)",
             "state     open",
             "next      wait: 1 batches in flight",
@@ -193,7 +266,7 @@ def test_show_tells_what_a_run_costs_and_is_expected_to(nightshift: CliStack) ->
     lines = nightshift("show", RUN).out
 
     assert [line for line in lines if line.startswith(("cost", "cache"))] == [
-        "cost      $0.0011 so far; $0.0022 at the synchronous price",
+        "cost      $0.0011 so far; $0.0011 saved (50 %): $0.0022 at once",
         "cost      $0.0020 expected ($0.0010 to $0.0030; answers' length from the pilot)",
         "cost      $0.0010 reserved in 2026-11",
         "cache     no cache breakpoint: requests share 10 tokens",
@@ -475,10 +548,10 @@ def test_a_command_line_that_is_wrong_has_a_status_of_its_own(nightshift: CliSta
     assert nightshift("nap").status == Exit.USAGE
 
 
-def test_ctrl_c_is_quiet(nightshift: CliStack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_is_one_line_and_a_status_of_its_own(nightshift: CliStack, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> Run:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(DynamoLedger, "run", interrupted)
 
-    assert nightshift("show", RUN) == Said(Exit.INTERRUPTED, [], [])
+    assert nightshift("show", RUN) == Said(Exit.INTERRUPTED, [], ["interrupted"])
