@@ -6,7 +6,7 @@
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -17,8 +17,10 @@ from nightshift.input_codes import InputCode
 from nightshift.model import Reject, Row
 from nightshift.records import InputSpec
 from nightshift.rows import MAX_ID, check, read
+from nightshift.submit import Submitted, Submitter
+from tests.unit.conftest import START
 from tests.unit.input_cases import CSV, JSONL, NUMBERED, READER_CASES, Case, pack, verdict
-from tests.unit.input_probes import NOT_BUILT, PROBES, Desk, Probe
+from tests.unit.input_probes import NOT_BUILT, PROBES, Desk, Probe, upload
 from tests.unit.reader_rules import RULES, Rule
 
 TABLE = Path(__file__).parents[2] / ".cache/inputs-table.md"
@@ -74,6 +76,14 @@ def test_what_is_around_a_file_gets_its_verdict(place: int, desk: Desk) -> None:
 
 def test_no_case_is_forgotten() -> None:
     assert {case.number for case in CASES} == set(range(1, 85))
+
+
+def test_the_log_line_of_an_ignored_event_begins_with_its_code() -> None:
+    nothing: Any = None
+    submitter = Submitter(nothing, nothing, nothing, nothing, nothing, nothing)
+    assert submitter.handle(upload("runs/x/output/a"), owner="me", deadline=START) == Submitted(
+        skipped=("SELF_TRIGGER: an object of a run's output",)
+    )
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
