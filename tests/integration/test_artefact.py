@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Iterator
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,13 @@ def test_the_built_artefact_takes_an_upload_to_tickets(built: RunningCloud, tmp_
 
     assert night.harvest(run).complete
     assert len(night.tickets(run)) == 3
+
+
+@pytest.mark.usefixtures("built")
+def test_the_built_layers_have_their_byte_code_and_it_names_no_file_of_this_machine() -> None:
+    sources = [source for layer in ("CodeLayer", "DependenciesLayer") for source in (BUILD_DIR / layer).rglob("*.py")]
+    compiled = {source: Path(cache_from_source(str(source))) for source in sources}
+
+    assert len(sources) > 3000
+    assert [source for source, code in compiled.items() if not code.is_file()] == []
+    assert str(ROOT).encode() not in compiled[BUILD_DIR / "CodeLayer/python/nightshift/clock.py"].read_bytes()
