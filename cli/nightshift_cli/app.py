@@ -15,6 +15,7 @@ from nightshift_cli.costs import costs
 from nightshift_cli.estimate import estimate
 from nightshift_cli.exits import Exit
 from nightshift_cli.lint import lint
+from nightshift_cli.results import report, results
 from nightshift_cli.scan import scan
 from nightshift_cli.submit import submit
 from nightshift_cli.verify import verify
@@ -52,6 +53,8 @@ app = typer.Typer(
 app.command()(submit)
 app.command("runs")(runs.list_runs)
 app.command()(runs.show)
+app.command()(results)
+app.command()(report)
 app.command()(runs.hold)
 app.command()(runs.cancel)
 app.command()(runs.resume)
