@@ -16,7 +16,7 @@ from nightshift_cli.options import DEFAULT_STACK, AsJson, Local, RunArgument, St
 from nightshift_cli.stack import Stack, find
 
 Folder = Annotated[
-    Path | None, typer.Argument(metavar="[DIR]", help="Where to; by default a folder named for the run, here.")
+    Path | None, typer.Argument(metavar="DIR", help="Where to; by default a folder named for the run, here.")
 ]
 
 
