@@ -158,5 +158,5 @@ def bench(*, rows: int = 100_000, rounds: int = 3) -> Iterator[Bench]:
         yield Bench(f"http://127.0.0.1:{int(sink.stdout.readline())}", folder, rows, rounds)
     finally:
         sink.terminate()
-        sink.wait()
+        sink.communicate()
         shutil.rmtree(folder)

@@ -217,8 +217,8 @@ def archive(url: str, batch: str, rows: int) -> Any:
     return work
 
 
-def collect(url: str, names: Sequence[str], rows: int, job: str) -> Any:
-    """Archive and apply batches, one after the other, as one worker does."""
+def collect(url: str, names: Sequence[str], rows: int, job: str, first: int = 1) -> Any:
+    """Archive and apply batches, one after the other, as one worker does; `first` is the number of the first chunk."""
     from nightshift.adapters.tickets import DynamoTickets
     from nightshift.applying import Applier
     from nightshift.archiving import archive_results
@@ -233,7 +233,7 @@ def collect(url: str, names: Sequence[str], rows: int, job: str) -> Any:
 
     def work() -> dict[str, int]:
         worker, total = Worker("me", clock.now() + LATER), Tally()
-        for number, batch in enumerate(names, 1):
+        for number, batch in enumerate(names, first):
             chunk = _sent(batch, rows, chunk_id(0, number))
             made = archive_results(api, bucket, clock.now, chunk, stop_at=worker.until)
             assert made is not None

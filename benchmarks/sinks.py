@@ -40,6 +40,11 @@ class State:
         self.checksums: dict[str, str] = {}
         """Path of an object → CRC-32 that came with it: S3 gives it back, and boto3 checks it."""
         self.numbers = itertools.count(1)
+        self.delay = DELAY
+        self.bucket: Bucket | None = None
+        """The table's capacity; None: it has no end."""
+        self.written: set[str] = set()
+        """Tickets in a table whose capacity has an end."""
 
     def count(self, **counts: int) -> None:
         """Add to the counts."""
@@ -50,7 +55,39 @@ class State:
         """Return the counts, and begin anew."""
         with self.lock:
             counts, self.counts = dict(self.counts), Counter()
+            counts |= {"distinct": len(self.written), "throttled": counts.get("throttled", 0)}
+            self.written.clear()
         return counts
+
+    def admit(self, writes: list[dict[str, Any]]) -> bool:
+        """Count the writes of a transaction; False where the table has no capacity left for it."""
+        needed = sum(2 * units(write) for write in writes)
+        with self.lock:
+            if self.bucket is not None and not self.bucket.take(needed):
+                self.counts["throttled"] += 1
+                return False
+            self.counts.update(tickets=len(writes), units=needed)
+            if self.bucket is not None:
+                self.written.update(next(iter(write["Key"].values()))["S"] for write in writes)
+        return True
+
+
+class Bucket:
+    """So many write units a second; those of one second can be saved."""
+
+    def __init__(self, units: int) -> None:
+        self.units = units
+        self.left, self.filled = float(units), time.monotonic()
+
+    def take(self, needed: int) -> bool:
+        """Take units, if there are so many."""
+        now = time.monotonic()
+        self.left = min(self.units, self.left + (now - self.filled) * self.units)
+        self.filled = now
+        if self.left < needed:
+            return False
+        self.left -= needed
+        return True
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -68,6 +105,10 @@ class Handler(BaseHTTPRequestHandler):
         path, query = self._asked()
         if path == "/counts":
             self._json(self.state.taken())
+        elif path == "/table":
+            self.state.delay = float(query["delay"][0])
+            self.state.bucket = Bucket(int(query["units"][0]))
+            self._json({})
         elif match := re.fullmatch(r"/v1/messages/batches/(msgbatch_.*)/results", path):
             self._results(*match[1].split("_")[1:])
         elif path.startswith("/v1/messages/batches/"):
@@ -193,11 +234,20 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if operation == "TransactWriteItems":
             writes = [item["Update"] for item in body["TransactItems"]]
-            self.state.count(tickets=len(writes), units=sum(2 * units(write) for write in writes))
+            if not self.state.admit(writes):
+                self._throttle(len(writes))
+                return
         elif body["TableName"] == "tickets":
             self.state.count(tickets=1, units=units(body))
-        time.sleep(DELAY)
+        time.sleep(self.state.delay)
         self._answer(b"{}", "application/x-amz-json-1.0")
+
+    def _throttle(self, writes: int) -> None:
+        """Cancel a transaction, as DynamoDB does where a partition is too busy."""
+        reasons = [{"Code": "ThrottlingError", "Message": "Rate of requests exceeds the allowed throughput."}] * writes
+        kind = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException"
+        body = {"__type": kind, "Message": "Transaction cancelled", "CancellationReasons": reasons}
+        self._answer(json.dumps(body).encode(), "application/x-amz-json-1.0", status=400)
 
     def _file(self, path: str) -> Path:
         return self.state.folder / path.lstrip("/")
