@@ -156,6 +156,11 @@ def test_what_a_job_cannot_have_is_refused_with_file_line_and_reason(line: str, 
         ("other]}", "other], text: true}", "5: output: must have exactly one of"),
         ("other]}", "other], table: {key: a, attribute: a}}", "5: output.table: `attribute` must not be the key"),
         ("other]}", "other], table: {attribute: nightshift_x}}", "5: output.table: `attribute` must not be the key"),
+        ("other]}", "other], table: {key: a}}", "5: output.table: must have `attribute: NAME`, or `attributes: {"),
+        ("other]}", "other], table: {attribute: a, attributes: {a: b}}}", "5: output.table: `attribute` and `attrib"),
+        ("other]}", "other], table: {attributes: {ticket_id: b}}}", "5: output.table: `attribute` must not be"),
+        ("other]}", "other], table: {attributes: {a: b}}}", "5: output.table.attributes.a: `output.schema` has no"),
+        ("other]}", "other], table: {attribute: a, key_type: binary}}", "5: output.table.key_type: Input should be"),
         ("{labels: [billing, other]}", "{schema: {type: array}}", "5: output.schema: must describe an object"),
         (
             "{labels: [billing, other]}",
@@ -332,6 +337,14 @@ def test_all_reasons_are_named_at_once_in_the_order_of_the_file() -> None:
         ["jobs/triage.yaml:2", "temperature"],
         ["jobs/triage.yaml:3", "input.format"],
     ]
+
+
+def test_row_numbers_are_no_key_that_is_a_number() -> None:
+    text = SMALL.replace("jsonl}", "jsonl, id: row_number}")
+    text = text.replace("other]}", "other], table: {attribute: a, key_type: number}}")
+    assert refusal(text) == (
+        "jobs/triage.yaml:5: output.table.key_type: row numbers are texts: name the column with the ids in `input.id`"
+    )
 
 
 @pytest.mark.parametrize("text", ["", "[]", "job", "- job: triage"])

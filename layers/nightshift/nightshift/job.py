@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 from nightshift import api_rules
 from nightshift.errors import BadJob
 from nightshift.job_sections import (
+    ROW_NUMBER,
     Batch,
     Budget,
     Cache,
@@ -137,6 +138,13 @@ def _problems(job: Job, name: str, today: date | None) -> Iterator[Problem]:
     """Yield what is wrong with a well-formed job."""
     if job.job != name:
         yield ("job",), f"the file is named {name}, so this must be `job: {name}`"
+    table = job.output.table
+    if table is not None and table.key_type == "number" and job.input.id == ROW_NUMBER:
+        yield ("output", "table", "key_type"), "row numbers are texts: name the column with the ids in `input.id`"
+    for attribute, wanted in table.attributes.items() if table is not None else ():
+        properties = (job.output.json_schema or {}).get("properties")
+        if not isinstance(properties, dict) or wanted not in properties:
+            yield ("output", "table", "attributes", attribute), f"`output.schema` has no property `{wanted}`"
     for index, column in enumerate(job.input.optional):
         if column not in job.variables:
             yield ("input", "optional", index), f"the prompt does not use `{column}`"
