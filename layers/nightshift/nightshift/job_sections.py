@@ -81,6 +81,8 @@ class Output(Section):
     """The answer is the model's text."""
     carry: Names = ()
     """Input columns that are copied to the output, where a row has them."""
+    format: Literal["jsonl", "csv"] = "jsonl"
+    """Of the one file that holds all answers of a run."""
     table: Annotated[Table | None, none_is_null(Table)] = None
     """Where on the ticket table the answer goes, or `none`."""
 
