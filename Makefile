@@ -166,6 +166,10 @@ bench: .venvs/product/.made ## Measure what is promised, 15 minutes; fails where
 bench-report: .venvs/product/.made ## The same, written to docs/performance.md with the machine; LAST=1 takes what was measured last
 	@$(PRODUCT) -m benchmarks.report $(if $(LAST),--last)
 
+.PHONY: bench-peers
+bench-peers: .venvs/product/.made .venvs/peers/.made ## What others offer for the same work, beside it
+	@$(PRODUCT) -m benchmarks.peers
+
 .PHONY: bench-million
 bench-million: .venvs/product/.made .venvs/desk/.made .venvs/runtime/.made ## A million rows through the local cloud, each stage timed; N=20000 is a try
 	@$(PRODUCT) benchmarks/million.py $(N)

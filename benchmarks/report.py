@@ -12,11 +12,19 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import scale, starts, table
+from benchmarks import peers, scale, starts, table
 from benchmarks.__main__ import ALL
 from benchmarks.measure import ROOT, Figure
+from benchmarks.million import KEPT
 
 PAGE = ROOT / "docs" / "performance.md"
+PEERS = """\
+`make bench-peers`: BatchWizard 0.5.0 and batchlane 0.2.0, each with its own versions of the SDK, in an environment of
+their own. They send the same file of requests (batchlane: objects that are there already), and bring the same results
+home (into a file; batchlane: as objects). pydantic-ai 2.32 was tried too, and has no batch requests for Anthropic."""
+MILLION = """\
+`make bench-million`: from the upload to the last ticket, in the local cloud, on AWS's own engine for the tables and on
+this machine's clock. Most of it is the local API, which has to make the answers up."""
 LIBRARIES = ("anthropic", "boto3", "msgspec")
 
 
@@ -42,6 +50,8 @@ def page(figures: Sequence[Figure], told: scale.Told) -> Iterator[str]:
     yield from (ROOT / "benchmarks" / "performance.scale.md").read_text().splitlines()
     yield from scale.lines(told)
     yield from _limits(told)
+    yield from _kept("## Beside others", PEERS, list(peers.lines()))
+    yield from _kept("## A million rows", MILLION, KEPT.read_text().splitlines() if KEPT.exists() else [])
     yield from (ROOT / "benchmarks" / "performance.starts.md").read_text().splitlines()
     yield from starts.lines(list(starts.starts()))
 
@@ -59,6 +69,12 @@ def _limits(told: scale.Told) -> Iterator[str]:
     yield ""
     yield f"One run may have {memory / 1e6:.0f} million rows until the submit function's memory is full, and"
     yield f"{life / 1e6:.0f} million until an invocation spends its whole life reading again what was planned before."
+
+
+def _kept(title: str, words: str, lines: Sequence[str]) -> Iterator[str]:
+    """Write a section of what was measured apart; nothing where it was not."""
+    if lines:
+        yield from ("", title, "", *words.splitlines(), "", *lines)
 
 
 def machine() -> str:

@@ -19,7 +19,7 @@ from tempfile import NamedTemporaryFile
 ROOT = Path(__file__).parent.parent
 LAYER = Path("layers/dependencies/requirements.in")
 RUNTIME, PRODUCT = Path("requirements/runtime.in"), Path("requirements/product.in")
-OTHERS = ("uv", "desk", "sam", "faults", "security")
+OTHERS = ("uv", "desk", "sam", "faults", "peers", "security")
 SOURCES = (LAYER, RUNTIME, PRODUCT, *(Path(f"requirements/{name}.in") for name in OTHERS))
 """In the order of compiling: the product is constrained by what the layer and the runtime came to, the desk by uv."""
 
