@@ -19,6 +19,7 @@ from nightshift_cli.results import report, results
 from nightshift_cli.scan import scan
 from nightshift_cli.submit import submit
 from nightshift_cli.verify import verify
+from nightshift_cli.watch import watch
 
 CREDENTIALS = "No AWS credentials. Set AWS_PROFILE or log in; for the local cloud of `make local`, add --local."
 
@@ -55,6 +56,7 @@ app.command("runs")(runs.list_runs)
 app.command()(runs.show)
 app.command()(results)
 app.command()(report)
+app.command()(watch)
 app.command()(runs.hold)
 app.command()(runs.cancel)
 app.command()(runs.resume)
