@@ -25,6 +25,9 @@ home (into a file; batchlane: as objects). pydantic-ai 2.32 was tried too, and h
 MILLION = """\
 `make bench-million`: from the upload to the last ticket, in the local cloud, on AWS's own engine for the tables and on
 this machine's clock. Most of it is the local API, which has to make the answers up."""
+CONCLUSION = """\
+So the API's queue is what a large run waits for, then the table's capacity; the state machine's history binds nowhere,
+as an execution hands over to the next. Whoever has more rows than one run may have gives them to several."""
 LIBRARIES = ("anthropic", "boto3", "msgspec")
 
 
@@ -69,6 +72,8 @@ def _limits(told: scale.Told) -> Iterator[str]:
     yield ""
     yield f"One run may have {memory / 1e6:.0f} million rows until the submit function's memory is full, and"
     yield f"{life / 1e6:.0f} million until an invocation spends its whole life reading again what was planned before."
+    yield ""
+    yield from CONCLUSION.splitlines()
 
 
 def _kept(title: str, words: str, lines: Sequence[str]) -> Iterator[str]:
