@@ -12,6 +12,7 @@ from nightshift_cli import job, runs
 from nightshift_cli.bill import bill
 from nightshift_cli.console import say
 from nightshift_cli.costs import costs
+from nightshift_cli.doctor import doctor
 from nightshift_cli.estimate import estimate
 from nightshift_cli.exits import Exit
 from nightshift_cli.lint import lint
@@ -64,6 +65,7 @@ app.command()(verify)
 app.command()(estimate)
 app.command()(costs)
 app.command()(bill)
+app.command()(doctor)
 app.command()(lint)
 app.command()(scan)
 app.add_typer(job.app, name="job")

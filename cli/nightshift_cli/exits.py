@@ -28,6 +28,7 @@ _MEANINGS = {
     Exit.HELD: "the run is held: a person must decide (submit, show, watch); or would be (estimate)",
     Exit.NOT_SEEN: "the file is uploaded, and its run has not appeared in time (submit)",
     Exit.DIFFERS: "the vendor's bill differs from the ledger by more than 1 % and a cent (bill)",
-    Exit.FOUND: "something is to be mended: an error in a job or its file (lint), a synchronous call (scan)",
+    Exit.FOUND: "something is to be mended: an error in a job or its file (lint), a synchronous call (scan), "
+    "what is bad (doctor)",
     Exit.INTERRUPTED: "interrupted by Ctrl-C",
 }
