@@ -16,6 +16,7 @@ from nightshift_cli.doctor import doctor
 from nightshift_cli.estimate import estimate
 from nightshift_cli.exits import Exit
 from nightshift_cli.lint import lint
+from nightshift_cli.orphans import orphans
 from nightshift_cli.replay import replay
 from nightshift_cli.results import report, results
 from nightshift_cli.scan import scan
@@ -63,6 +64,7 @@ app.command()(runs.hold)
 app.command()(runs.cancel)
 app.command()(runs.resume)
 app.command()(replay)
+app.command()(orphans)
 app.command()(verify)
 app.command()(estimate)
 app.command()(costs)

@@ -29,6 +29,6 @@ _MEANINGS = {
     Exit.NOT_SEEN: "the file is uploaded, and its run has not appeared in time (submit)",
     Exit.DIFFERS: "the vendor's bill differs from the ledger by more than 1 % and a cent (bill)",
     Exit.FOUND: "something is to be mended: an error in a job or its file (lint), a synchronous call (scan), "
-    "what is bad (doctor)",
+    "what is bad (doctor), a run's batch that it does not have (orphans)",
     Exit.INTERRUPTED: "interrupted by Ctrl-C",
 }
