@@ -155,7 +155,7 @@ def _alarms(stack: Stack) -> Iterator[Found]:
     pages = stack.clients("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
     arns = [each["SubscriptionArn"] for page in pages for each in page["Subscriptions"]]
     if confirmed := sum(arn.startswith("arn:") for arn in arns):
-        yield Level.OK, f"{confirmed} are told of alarms"
+        yield Level.OK, f"subscriptions that are told of alarms: {confirmed}"
     elif arns:
         yield Level.WARN, "nobody is told of alarms: a subscription is not confirmed", "click the link in its e-mail"
     else:

@@ -111,7 +111,7 @@ def test_where_nothing_is_amiss_each_thing_is_a_line_that_says_ok(nightshift: Cl
         "ok    jobs         triage asks claude-haiku-5-5, whose price is known",
         "ok    money        $0.00 of 2026-11 are spent or reserved, of $500.00",
         "ok    schedule     it is on: nightly jobs start by themselves",
-        "ok    alarms       1 are told of alarms",
+        "ok    alarms       subscriptions that are told of alarms: 1",
         "ok    dead letters every event has started what it is for",
         "ok    runs         1 at work, and their loops run",
         "ok    audit        the last one was at 01:53Z",
