@@ -12,13 +12,17 @@ from nightshift_cli import job, runs
 from nightshift_cli.bill import bill
 from nightshift_cli.console import say
 from nightshift_cli.costs import costs
+from nightshift_cli.doctor import doctor
 from nightshift_cli.estimate import estimate
 from nightshift_cli.exits import Exit
 from nightshift_cli.lint import lint
+from nightshift_cli.orphans import orphans
+from nightshift_cli.replay import replay
 from nightshift_cli.results import report, results
 from nightshift_cli.scan import scan
 from nightshift_cli.submit import submit
 from nightshift_cli.verify import verify
+from nightshift_cli.watch import watch
 
 CREDENTIALS = "No AWS credentials. Set AWS_PROFILE or log in; for the local cloud of `make local`, add --local."
 
@@ -55,13 +59,17 @@ app.command("runs")(runs.list_runs)
 app.command()(runs.show)
 app.command()(results)
 app.command()(report)
+app.command()(watch)
 app.command()(runs.hold)
 app.command()(runs.cancel)
 app.command()(runs.resume)
+app.command()(replay)
+app.command()(orphans)
 app.command()(verify)
 app.command()(estimate)
 app.command()(costs)
 app.command()(bill)
+app.command()(doctor)
 app.command()(lint)
 app.command()(scan)
 app.add_typer(job.app, name="job")

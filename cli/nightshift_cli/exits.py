@@ -25,9 +25,10 @@ _MEANINGS = {
     Exit.DONE: "done",
     Exit.FAILED: "not done, or no such thing: the message says why",
     Exit.USAGE: "the command line is wrong",
-    Exit.HELD: "the run is held: a person must decide (submit, show); or would be (estimate)",
+    Exit.HELD: "the run is held: a person must decide (submit, show, watch); or would be (estimate)",
     Exit.NOT_SEEN: "the file is uploaded, and its run has not appeared in time (submit)",
     Exit.DIFFERS: "the vendor's bill differs from the ledger by more than 1 % and a cent (bill)",
-    Exit.FOUND: "something is to be mended: an error in a job or its file (lint), a synchronous call (scan)",
+    Exit.FOUND: "something is to be mended: an error in a job or its file (lint), a synchronous call (scan), "
+    "what is bad (doctor), a run's batch that it does not have (orphans)",
     Exit.INTERRUPTED: "interrupted by Ctrl-C",
 }

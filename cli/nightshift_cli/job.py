@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from nightshift.api_rules import Problem
 from nightshift.errors import NoPrice
 from nightshift.job import Job, parse_job
 from nightshift.model import JOB_NAME
+from nightshift.schema_rules import Problem
 from nightshift_cli import console
 from nightshift_cli.options import DEFAULT_STACK, Local, StackName
 from nightshift_cli.stack import find

@@ -1,4 +1,4 @@
-"""What is wrong with a well-formed job: what the API would refuse of it all the same, and what it would waste."""
+"""What a job would waste, or be held for, though the API would take it: what that refuses is in api_rules.py."""
 
 import json
 import re
@@ -15,12 +15,6 @@ from nightshift_cli.job import price_problems
 
 SOON = 90
 """Days before a model's retirement from which on a job is told."""
-
-ALWAYS_THINK = re.compile(r"claude-(opus-5-5|fable|mythos)\b.*")
-"""Models that refuse `thinking: disabled`: Fable and Mythos, and Opus 5.5 (their pages in the API's documentation)."""
-
-NOT_FORCED = re.compile(r"claude-(sonnet-5-5|fable-5-[12])\b.*")
-"""Models that a tool cannot be forced on (release note of 1 September 2026)."""
 
 ROOM_TO_THINK = 1024
 """Tokens below which an answer of a model that thinks may be all thoughts."""
@@ -52,9 +46,6 @@ def warnings(job: Job, today: date) -> Iterator[Warned]:
     yield from _thinking(job)
     yield from _room(job)
     yield from _cache(job)
-    if (job.params.get("tool_choice") or {}).get("type") in {"any", "tool"} and NOT_FORCED.fullmatch(job.model):
-        why = f"`{job.model}` refuses a forced tool: ask for the same with `output.schema`"
-        yield ("params", "tool_choice"), Severity.ERROR, why
     if "{{" in job.system:
         yield ("system",), Severity.WARNING, "`{{ … }}` is sent as it stands: `system` is no template; use `prompt`"
     if job.limits.max_usd is None:
@@ -69,13 +60,7 @@ def _model(job: Job, today: date) -> Iterator[Warned]:
 
 
 def _thinking(job: Job) -> Iterator[Warned]:
-    effort = (job.params.get("output_config") or {}).get("effort")
-    if job.thinking in {"disabled", "between_tools"}:
-        if ALWAYS_THINK.fullmatch(job.model):
-            yield ("thinking",), Severity.ERROR, f"`{job.model}` always thinks: write `thinking: adaptive`"
-        elif effort in {"xhigh", "max"}:
-            yield ("params", "output_config", "effort"), Severity.ERROR, f"effort {effort} wants `thinking: adaptive`"
-    elif job.thinking == "adaptive" and job.max_tokens < ROOM_TO_THINK:
+    if job.thinking == "adaptive" and job.max_tokens < ROOM_TO_THINK:
         why = f"thoughts count, and {job.max_tokens:,} tokens may be all thoughts: take {ROOM_TO_THINK:,} or more, or "
         yield ("max_tokens",), Severity.WARNING, f"{why}`thinking: disabled`"
 

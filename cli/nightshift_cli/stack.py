@@ -30,8 +30,10 @@ LOCAL_FILE = Path(__file__).parents[2] / ".cache" / "local.json"
 OUTPUTS = frozenset(
     {
         "AdminKeySecretArn",
+        "AlarmTopicArn",
         "AnthropicBaseUrl",
         "ApiKeySecretArn",
+        "DeadLetterQueueUrl",
         "InputBucketName",
         "MonthlyCapUsd",
         "OutputBucketName",

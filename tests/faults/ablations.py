@@ -92,7 +92,7 @@ def _one_read(stack: ExitStack) -> None:
 def _no_ticket_condition(stack: ExitStack) -> None:
     make = tickets.DynamoTickets._item
 
-    def item(self: Any, key: str, update: Any) -> Any:
+    def item(self: Any, key: Any, update: Any) -> Any:
         made: Any = make(self, key, update)
         made["Update"].pop("ConditionExpression")
         made["Update"]["ExpressionAttributeNames"].pop("#order")

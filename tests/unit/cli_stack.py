@@ -121,8 +121,10 @@ class CliStack:
         )["stateMachineArn"]
         plane.stacks[self.name] = {
             "AdminKeySecretArn": f"admin-key-{self.name}",
+            "AlarmTopicArn": f"arn:aws:sns:us-east-1:123456789012:{self.name}",
             "AnthropicBaseUrl": "http://127.0.0.1:9",
             "ApiKeySecretArn": f"api-key-{self.name}",
+            "DeadLetterQueueUrl": f"{endpoint}/123456789012/{self.name}",
             "InputBucketName": self.inputs,
             "MonthlyCapUsd": "500",
             "OutputBucketName": self.outputs,

@@ -17,7 +17,8 @@ class MemoryTickets:
     refuse: dict[str, str] = field(default_factory=dict)
     """Tickets that are never taken, and why."""
 
-    def write(self, key: str, updates: Sequence[TicketUpdate]) -> Written:
+    def write(self, key: str, updates: Sequence[TicketUpdate], *, numeric: bool = False) -> Written:
+        assert not numeric or all(update.id.isdecimal() for update in updates)
         written = 0
         refused = {update.id: self.refuse[update.id] for update in updates if update.id in self.refuse}
         for update in updates:

@@ -153,6 +153,56 @@ class TestTickets:
         assert [line["answer"] for line in night.lines("output")] == [text, "short"]
 
 
+class TestProperties:
+    """Several attributes of one answer."""
+
+    JOB = b"""\
+job: triage
+input: {format: jsonl, id: id}
+max_tokens: 64
+prompt: "{{ body }}"
+output:
+  schema:
+    type: object
+    properties: {score: {type: number}, tags: {type: array, items: {type: string}}, sure: {type: boolean}}
+    required: [score]
+    additionalProperties: false
+  table: {key: ticket_id, attributes: {points: score, about: tags, certain: sure}}
+"""
+
+    def ticket(self, night: Night, answer: dict[str, Any], job: bytes = JOB) -> dict[str, Any]:
+        night.job = job
+        apply(night, *archived(night, succeeded(names(1)[0], json.dumps(answer))))
+        ((ticket),) = night.tickets.items.values()
+        return {name: value for name, value in ticket.items() if not name.startswith(("nightshift_", "ticket_id"))}
+
+    def test_each_attribute_gets_its_property_as_what_it_is(self, night: Night) -> None:
+        answer = {"score": 0.5, "tags": ["a", "b"], "sure": True}
+        assert self.ticket(night, answer) == {"points": 0.5, "about": ["a", "b"], "certain": True}
+
+    def test_a_property_that_is_not_there_takes_the_place_of_an_older_one(self, night: Night) -> None:
+        night.tickets.items["g0-000001-000001"] = {"ticket_id": "g0-000001-000001", "certain": True, "theirs": 1}
+        assert self.ticket(night, {"score": 1}) == {"points": 1, "about": None, "certain": None, "theirs": 1}
+
+    def test_the_whole_may_stand_beside_its_parts(self, night: Night) -> None:
+        job = self.JOB.replace(b"attributes:", b"attribute: all, attributes:").replace(
+            b", about: tags, certain: sure", b""
+        )
+        assert self.ticket(night, {"score": 1}, job) == {"all": {"score": 1}, "points": 1}
+
+    def test_a_long_property_stays_in_s3_and_the_short_ones_do_not(self, night: Night) -> None:
+        answer = {"score": 1, "tags": ["x" * applying.INLINE], "sure": False}
+        assert self.ticket(night, answer) == {
+            "points": 1,
+            "about": {
+                "s3": f"s3://outputs/runs/{made.RUN}/output/{FIRST}-000000000000.jsonl",
+                "custom_id": names(1)[0],
+                "bytes": len(json.dumps(answer, separators=(",", ":"))),
+            },
+            "certain": False,
+        }
+
+
 class TestRefusedTickets:
     REASON = "Item size has exceeded the maximum allowed size"
     LINE = {"id": "g0-000001-000002", "custom_id": names(2)[1], "reason": REASON}  # noqa: RUF012 - nobody changes it
@@ -229,9 +279,9 @@ class TestInterruptions:
         chunk, worker = archived(night, *[labelled(name) for name in names(5)])
         write = night.tickets.write
 
-        def slow(*args: Any) -> Written:
+        def slow(*args: Any, **more: Any) -> Written:
             night.clock.move(minutes=8)
-            return write(*args)
+            return write(*args, **more)
 
         monkeypatch.setattr(night.tickets, "write", slow)
         applier = Applier(night.ledger, night.outputs, night.tickets, night.clock, night.run(), parsed())
@@ -264,8 +314,8 @@ class TestInterruptions:
         write = night.tickets.write
         broken = iter([True, False, True, False] + [False] * 20)
 
-        def crash_after(*args: Any) -> Written:
-            done = write(*args)
+        def crash_after(*args: Any, **more: Any) -> Written:
+            done = write(*args, **more)
             if next(broken):
                 raise Crash
             return done

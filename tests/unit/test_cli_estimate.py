@@ -104,7 +104,7 @@ def test_a_file_that_no_approval_helps_is_held_and_that_is_all(tmp_path: Path, c
 def test_a_model_without_a_price_is_held_for_that_and_has_rows_and_no_estimate(
     tmp_path: Path, clock: MovableClock
 ) -> None:
-    rehearsed = rehearse(tmp_path, job("model: claude-mythos-5-1"), rows(3), FakeApi(clock), clock)
+    rehearsed = rehearse(tmp_path, job("model: claude-mythos-5-1\nthinking: adaptive"), rows(3), FakeApi(clock), clock)
 
     assert [hold.code for hold in rehearsed.holds] == [HoldCode.NO_PRICE]
     assert (rehearsed.run.planned, rehearsed.run.rows, rehearsed.run.estimate) == (True, 3, None)
@@ -282,7 +282,7 @@ def test_a_large_file_has_a_pilot_and_a_cache_and_a_month_without_a_cap_says_so(
 def test_a_job_file_of_this_machine_can_be_tried_before_it_is_put(
     nightshift: CliStack, file: Path, tmp_path: Path
 ) -> None:
-    (mine := tmp_path / "triage.yaml").write_bytes(job("model: claude-opus-5-5"))
+    (mine := tmp_path / "triage.yaml").write_bytes(job("model: claude-opus-5-5\nthinking: adaptive"))
 
     said = nightshift("estimate", file, "--job", mine)
 

@@ -19,8 +19,8 @@ from tests.unit.fakes import Started
 
 NIGHTLY = JOB.replace(b"schedule: upload", b"schedule: nightly")
 BAD = JOB.replace(b"max_tokens: 64\n", b"temperature: 1\n")
-UNPRICED = JOB + b"model: claude-mythos-5-1\n"
-"""The API has it, and the price list does not."""
+UNPRICED = JOB + b"model: claude-mythos-5-1\nthinking: adaptive\n"
+"""The API has it, and it always thinks; the price list does not have it."""
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from nightshift.errors import BadJob
 from nightshift.input_codes import InputCode
 from nightshift.job import Job, json_schema, parse_job
 from nightshift.job_sections import Batch, Budget, Cache, Input, Limits, Output, Retry, Table
+from nightshift.schema_rules import schema_problems
 
 ROOT = Path(__file__).parents[2]
 TODAY = date(2026, 11, 22)
@@ -155,6 +156,11 @@ def test_what_a_job_cannot_have_is_refused_with_file_line_and_reason(line: str, 
         ("other]}", "other], text: true}", "5: output: must have exactly one of"),
         ("other]}", "other], table: {key: a, attribute: a}}", "5: output.table: `attribute` must not be the key"),
         ("other]}", "other], table: {attribute: nightshift_x}}", "5: output.table: `attribute` must not be the key"),
+        ("other]}", "other], table: {key: a}}", "5: output.table: must have `attribute: NAME`, or `attributes: {"),
+        ("other]}", "other], table: {attribute: a, attributes: {a: b}}}", "5: output.table: `attribute` and `attrib"),
+        ("other]}", "other], table: {attributes: {ticket_id: b}}}", "5: output.table: `attribute` must not be"),
+        ("other]}", "other], table: {attributes: {a: b}}}", "5: output.table.attributes.a: `output.schema` has no"),
+        ("other]}", "other], table: {attribute: a, key_type: binary}}", "5: output.table.key_type: Input should be"),
         ("{labels: [billing, other]}", "{schema: {type: array}}", "5: output.schema: must describe an object"),
         (
             "{labels: [billing, other]}",
@@ -196,6 +202,133 @@ output:
     ]
 
 
+TOOL = "tools: [{name: note, input_schema: {type: object}}]"
+SONNET = "model: claude-sonnet-5-5"
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("model: claude-opus-5-5", "thinking: `claude-opus-5-5` always thinks: write `thinking: adaptive`"),
+        ("model: claude-fable-5-2\nthinking: between_tools", "thinking: `claude-fable-5-2` always thinks"),
+        ("model: claude-haiku-4-5\nthinking: adaptive", "thinking: `claude-haiku-4-5` knows no adaptive thinking"),
+        ("params: {output_config: {effort: max}}", "params.output_config.effort: effort max wants `thinking: adap"),
+        ("params: {output_config: {effort: most}}", "params.output_config.effort: must be one of low, medium, high"),
+        ("params: {output_config: {colour: red}}", "params.output_config.colour: no such key: the API takes"),
+        ("params: {metadata: {user: u}}", "params.metadata: the API takes `user_id` here, and no other key"),
+        ("params: {metadata: {user_id: 1}}", "params.metadata.user_id: must be a text of at most 256 characters"),
+        ("params: {stop_sequences: [' ']}", "params.stop_sequences: must be a list of texts that are not blank"),
+        ("params: {tools: {}}", "params.tools: must be a list"),
+        ("params: {tools: [{name: a b}]}", "params.tools.0: must be a mapping with a `name` of at most 128"),
+        ("params: {tools: [{name: a}]}", "params.tools.0: must have an `input_schema` that describes an object"),
+        (f"params: {{{TOOL[:-1]}, {TOOL[8:]}}}", "params.tools.1.name: a second tool is named `note`"),
+        (
+            "params: {tools: [{name: a, strict: true, input_schema: {type: object}}]}",
+            "params.tools.0.input_schema: structured outputs want `additionalProperties: false`",
+        ),
+        ("params: {tool_choice: {type: any}}", "params.tool_choice: there are no `tools` to choose from"),
+        (f"params: {{{TOOL}, tool_choice: any}}", "params.tool_choice: must be `{type: auto}`, `{type: any}`"),
+        (f"params: {{{TOOL}, tool_choice: {{type: tool, name: b}}}}", "params.tool_choice.name: no tool of `tools`"),
+        (f"{SONNET}\nparams: {{{TOOL}, tool_choice: {{type: any}}}}", "params.tool_choice: `claude-sonnet-5-5` refus"),
+        (
+            f"thinking: adaptive\nparams: {{{TOOL}, tool_choice: {{type: any}}}}",
+            "params.tool_choice: a forced tool and thinking exclude each other",
+        ),
+        ("model: claude-opus-4-5\nparams: {inference_geo: us}", "params.inference_geo: `claude-opus-4-5` cannot be"),
+    ],
+)
+def test_what_the_api_would_refuse_of_each_row_is_refused_of_the_job(lines: str, message: str) -> None:
+    (line,) = refusal(with_line(lines)).splitlines()
+    assert line.split(": ", 1)[1].startswith(message)
+    assert parse(with_line(lines), today=None).job == "triage"  # one that was accepted once is not judged again
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "model: claude-opus-5-5\nthinking: adaptive",
+        "model: claude-opus-5",
+        "params: {output_config: {effort: high}}",
+        "thinking: adaptive\nparams: {output_config: {effort: max}}",
+        f"params: {{{TOOL}, tool_choice: {{type: tool, name: note}}}}",
+        f"{SONNET}\nparams: {{{TOOL}, tool_choice: {{type: auto}}}}",
+        "params: {tools: [{type: web_search_20260209, name: web_search, max_uses: 1}]}",
+        "params: {metadata: {user_id: null}, stop_sequences: [END], service_tier: standard_only, inference_geo: us}",
+    ],
+)
+def test_what_the_api_takes_is_taken(lines: str) -> None:
+    assert parse(with_line(lines)).job == "triage"
+
+
+def test_a_model_with_shorter_answers_is_not_asked_for_longer_ones() -> None:
+    text = with_line("model: claude-haiku-4-5").replace("max_tokens: 64", "max_tokens: 64001")
+    assert refusal(text) == (
+        "jobs/triage.yaml:3: max_tokens: `claude-haiku-4-5` gives answers of at most 64,000 tokens"
+    )
+    assert parse(text.replace("64001", "64000")).max_tokens == 64_000
+
+
+def test_twenty_tools_may_be_strict_and_no_more() -> None:
+    tool = "{{name: t{}, strict: true, input_schema: {{type: object, additionalProperties: false}}}}"
+    tools = [tool.format(number) for number in range(21)]
+    assert parse(with_line(f"params: {{tools: [{', '.join(tools[:20])}]}}")).params["tools"]
+    assert refusal(with_line(f"params: {{tools: [{', '.join(tools)}]}}")).endswith("at most 20 of them may be strict")
+
+
+CLOSED = {"type": "object", "additionalProperties": False}
+
+
+def schema_of(properties: dict[str, object], **more: object) -> dict[str, object]:
+    return {**CLOSED, "properties": properties, "required": [*properties], **more}
+
+
+TREE = {"$defs": {"tree": schema_of({"left": {"$ref": "#/$defs/tree"}})}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "path", "reason"),
+    [
+        (schema_of({"a": {"type": "text"}}), ("properties", "a", "type"), "must be one of array, boolean, integer"),
+        (schema_of({"a": {"enum": []}}), ("properties", "a", "enum"), "must be a list, and not empty"),
+        (schema_of({"a": {"minItems": 2}}), ("properties", "a", "minItems"), "structured outputs know 0 and 1 here"),
+        (schema_of({}, required=["b"]), ("required", 0), "is not among the `properties`"),
+        (schema_of({"a": []}), ("properties", "a"), "must be a mapping"),
+        ({**CLOSED, "properties": []}, ("properties",), "must be a mapping"),
+        (schema_of({"a": {"$ref": "#/$defs/b"}}), ("properties", "a", "$ref"), "must be `#/$defs/NAME`, and stand"),
+        (
+            schema_of({}, **TREE),
+            ("$defs", "tree", "properties", "left", "$ref"),
+            "structured outputs do not support recursion: unroll it",
+        ),
+        (
+            schema_of({str(n): {"type": "string"} for n in range(25)}, required=[]),
+            (),
+            "25 properties are not `required`, and structured outputs take 24 of them",
+        ),
+        (
+            schema_of({str(n): {"type": ["string", "null"]} for n in range(17)}),
+            (),
+            "17 places may be of several types, and structured outputs take 16 of them",
+        ),
+    ],
+)
+def test_a_schema_that_is_no_grammar_is_refused(schema: object, path: tuple[str, ...], reason: str) -> None:
+    ((found, said),) = schema_problems(schema, ())
+    assert found == path
+    assert said.startswith(reason)
+
+
+def test_a_schema_may_use_all_that_grammars_have() -> None:
+    some = {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/part"}}
+    maybe = {str(n): {"type": "string"} for n in range(24)}
+    unions = {f"u{n}": {"anyOf": [{"type": "string"}, {"type": "null"}]} for n in range(16)}
+    part = schema_of({"name": {"type": "string", "pattern": "^[a-z]+$"}, "n": {"$ref": "#/$defs/n"}})
+    defs = {"part": part, "n": {"type": "integer"}}
+    schema = schema_of({**maybe, **unions, "a": some, "b": some}, required=[*unions, "a"], **{"$defs": defs})
+    schema["required"] = [*unions, "a", "b"]
+    assert list(schema_problems(schema, ())) == []
+
+
 def test_all_reasons_are_named_at_once_in_the_order_of_the_file() -> None:
     text = "job: triage\ntemperature: 1\ninput: {format: xml}\noutput: {text: true}\n"
     assert [line.split(": ")[0:2] for line in refusal(text).splitlines()] == [
@@ -204,6 +337,14 @@ def test_all_reasons_are_named_at_once_in_the_order_of_the_file() -> None:
         ["jobs/triage.yaml:2", "temperature"],
         ["jobs/triage.yaml:3", "input.format"],
     ]
+
+
+def test_row_numbers_are_no_key_that_is_a_number() -> None:
+    text = SMALL.replace("jsonl}", "jsonl, id: row_number}")
+    text = text.replace("other]}", "other], table: {attribute: a, key_type: number}}")
+    assert refusal(text) == (
+        "jobs/triage.yaml:5: output.table.key_type: row numbers are texts: name the column with the ids in `input.id`"
+    )
 
 
 @pytest.mark.parametrize("text", ["", "[]", "job", "- job: triage"])

@@ -201,6 +201,19 @@ def test_a_row_that_came_in_another_file_is_found_across_chunks(desk: Desk) -> N
     ]
 
 
+def test_an_id_that_is_no_number_is_rejected_where_the_tables_key_is_one(desk: Desk) -> None:
+    job = JOB.replace("  carry: [at]", "  table: {attribute: a, key_type: number}")
+    ids: list[Any] = ["7", 8, "-9", "07", "1.5", "x", "٣"]
+    run = desk.open(jsonl(*({"id": row_id, "body": "text"} for row_id in ids)), job=job)
+    assert not desk.plan(run)  # more than half is rejected
+    desk.approve(run)
+    assert desk.plan(run)
+    assert [row["id"] for row in desk.lines(run, "plan/g0-000001.ids")] == ["7", "8", "-9"]
+    assert [(line["code"], line["id"]) for line in desk.lines(run, "rejects/g0-000001.jsonl")] == [
+        ("BAD_ID", row_id) for row_id in ids[3:]
+    ]
+
+
 def test_rows_without_ids_are_named_after_their_file_and_never_collide(desk: Desk) -> None:
     job = JOB.replace("{format: jsonl}", "{format: csv, id: row_number}").replace("carry: [at]", "table: none")
     run = desk.open("body\nsame\nsame\n", "body\nsame\n", job=job)

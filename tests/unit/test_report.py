@@ -271,6 +271,7 @@ class TestDone:
                 "refused": [],
                 "raw": [f"{home}/raw/{FIRST}-msgbatch_01.jsonl", f"{home}/raw/{SECOND}-msgbatch_02.jsonl"],
             },
+            "merged": f"{home}/output.jsonl",
             "verification": None,
         }
         assert night.run().state is RunState.DONE

@@ -194,9 +194,9 @@ class TestFailures:
         night.answer(2, *answered(SECOND))
         write = night.tickets.write
 
-        def slow_write(*args: Any) -> Written:
+        def slow_write(*args: Any, **more: Any) -> Written:
             night.clock.move(minutes=5)  # longer than the first chunk is kept back
-            return write(*args)
+            return write(*args, **more)
 
         monkeypatch.setattr(night.tickets, "write", slow_write)
         assert night.collect() == {"failed": 1, "collected": 1, "rows": 3}

@@ -160,6 +160,22 @@ class TestWriting:
         assert (tickets.write("ticket_id", []), calls) == (Written(), [])
 
 
+def test_a_key_that_is_a_number_is_written_as_one(dynamodb: Client) -> None:
+    name = f"tickets-{uuid.uuid4().hex[:12]}"
+    dynamodb.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "number", "AttributeType": "N"}],
+        KeySchema=[{"AttributeName": "number", "KeyType": "HASH"}],
+    )
+    numbered = DynamoTickets(dynamodb, name)
+    assert numbered.write("number", [TicketUpdate("70", {"category": "a"}, "2026")], numeric=True) == Written(1, 0)
+    assert dynamodb.scan(TableName=name)["Items"] == [
+        {"number": {"N": "70"}, "category": {"S": "a"}, "nightshift_order": {"S": "2026"}}
+    ]
+    dynamodb.delete_table(TableName=name)
+
+
 class TestLoad:
     @pytest.mark.parametrize("code", ["ThrottlingError", "ProvisionedThroughputExceeded", "TransactionConflict"])
     def test_a_throttled_update_is_sent_again_with_the_rest_after_a_pause(

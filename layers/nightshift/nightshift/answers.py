@@ -2,8 +2,8 @@
 
 Structured outputs make the model keep to a schema, but not in every case (a refusal, an answer cut short, another
 spelling of an enum's value), so each answer is checked again. A library for JSON Schema would refuse the other spelling
-instead of correcting it, and would weigh more than this: the API compiles a small subset (api_rules.py), all of it here
-but `format` and `pattern`, which its grammar enforces and which differ from Python's.
+instead of correcting it, and would weigh more than this: the API compiles a small subset (schema_rules.py), all of it
+here but `format` and `pattern`, which its grammar enforces and which differ from Python's.
 
 Reasons name the place in the job's schema and never hold the model's text.
 """

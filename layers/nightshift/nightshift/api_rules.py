@@ -9,10 +9,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from typing import Any
 
-from nightshift.yaml_lines import Path
-
-type Problem = tuple[Path, str]
-"""Where in the job, and what is wrong with it."""
+from nightshift.schema_rules import Problem, schema_problems
 
 MAX_TOKENS = 128_000
 """The longest answer any model gives without a beta header, in tokens."""
@@ -64,6 +61,21 @@ JOB_FIELDS = frozenset({"model", "max_tokens", "system", "thinking"})
 _MODEL = re.compile(r"claude-[a-z0-9]+(-[a-z0-9]+)*")
 _TAKES_A_BUDGET = re.compile(r"claude-(haiku-4-5|sonnet-4-5|opus-4-5|sonnet-4-6|opus-4-6)(-\d{8})?")
 """Models that still accept `thinking: {type: enabled}`: 4.7 and later refuse it."""
+_VERSION_4_5 = re.compile(r"claude-(haiku|sonnet|opus)-4-5(-\d{8})?")
+"""Models without adaptive thinking and `inference_geo`."""
+_ALWAYS_THINKS = re.compile(r"claude-(opus-5-5|fable|mythos)\b.*")
+"""Models that refuse `thinking: disabled`: Fable and Mythos, and Opus 5.5 (their pages in the API's documentation)."""
+_NOT_FORCED = re.compile(r"claude-(sonnet-5-5|fable-5-[12])\b.*")
+"""Models that a tool cannot be forced on (release note of 1 September 2026)."""
+_SHORTER_ANSWERS = re.compile(r"claude-(haiku-4-5|sonnet-4-5|opus-4-5|sonnet-4-6)(-\d{8})?")
+_MOST_OF_SOME = 64_000
+"""Tokens of the longest answer of `_SHORTER_ANSWERS` (overview of the models)."""
+_EFFORTS = ("low", "medium", "high", "xhigh", "max")
+_LONGEST_USER_ID = 256
+"""Characters (API reference)."""
+_TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+_MOST_STRICT = 20
+"""Strict tools of a request (documentation of structured outputs)."""
 _BATCH_LIFE = timedelta(days=1)  # a batch sent today may run until tomorrow
 
 
@@ -74,6 +86,27 @@ def model_problem(model: str, today: date | None) -> str | None:
             return f"`{model}` stops answering on {day}, and a batch may run until tomorrow: choose another model"
     if not _MODEL.fullmatch(model):
         return f"`{model}` is not a model's name: those look like claude-haiku-5-5"
+    return None
+
+
+def thinking_problem(model: str, kind: str, budget: int | None, max_tokens: int) -> str | None:
+    """Say why a kind of thinking, or its budget (tokens; None where it has none), cannot be used, or return None."""
+    if budget is not None:
+        if not _TAKES_A_BUDGET.fullmatch(model):
+            return f"`{model}` refuses a thinking budget: write `thinking: adaptive`"
+        if budget >= max_tokens:
+            return "the budget must be below max_tokens, which it is part of"
+    elif kind == "adaptive" and _VERSION_4_5.fullmatch(model):
+        return f"`{model}` knows no adaptive thinking: write `{{type: enabled, budget_tokens: …}}`"
+    elif kind != "adaptive" and _ALWAYS_THINKS.fullmatch(model):
+        return f"`{model}` always thinks: write `thinking: adaptive`"
+    return None
+
+
+def max_tokens_problem(model: str, max_tokens: int) -> str | None:
+    """Say why a model gives no answer of so many tokens, or return None."""
+    if max_tokens > _MOST_OF_SOME and _SHORTER_ANSWERS.fullmatch(model):
+        return f"`{model}` gives answers of at most {_MOST_OF_SOME:,} tokens"
     return None
 
 
@@ -88,48 +121,97 @@ def params_problems(params: Mapping[str, Any], *, formatted: bool) -> Iterator[P
             yield ("params", key), f"no such key in a Messages request; known here: {', '.join(sorted(PASSED))}"
     if params.get("service_tier", "auto") not in {"auto", "standard_only"}:
         yield ("params", "service_tier"), "must be `auto` or `standard_only`"
-    config = params.get("output_config", {})
+    if "metadata" in params:
+        yield from _metadata_problems(params["metadata"])
+    if not _texts(params.get("stop_sequences", [])):
+        yield ("params", "stop_sequences"), "must be a list of texts that are not blank"
+    yield from _output_problems(params.get("output_config", {}), formatted=formatted)
+    yield from _tools_problems(params)
+
+
+def _metadata_problems(metadata: Any) -> Iterator[Problem]:
+    user = metadata.get("user_id") if isinstance(metadata, dict) else 0
+    if not isinstance(metadata, dict) or metadata.keys() - {"user_id"}:
+        yield ("params", "metadata"), "the API takes `user_id` here, and no other key"
+    elif user is not None and not (isinstance(user, str) and len(user) <= _LONGEST_USER_ID):
+        yield ("params", "metadata", "user_id"), f"must be a text of at most {_LONGEST_USER_ID} characters"
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) and each.strip() for each in value)
+
+
+def _output_problems(config: Any, *, formatted: bool) -> Iterator[Problem]:
+    path = ("params", "output_config")
     if not isinstance(config, dict):
-        yield ("params", "output_config"), "must be a mapping"
-    elif formatted and "format" in config:
-        yield ("params", "output_config", "format"), "nightshift makes it from `output`: delete the line"
-
-
-def thinking_problem(model: str, budget: int | None, max_tokens: int) -> str | None:
-    """Say why a thinking budget (tokens; None where thinking has none) cannot be used, or return None."""
-    if budget is None:
-        return None
-    if not _TAKES_A_BUDGET.fullmatch(model):
-        return f"`{model}` refuses a thinking budget: write `thinking: adaptive`"
-    if budget >= max_tokens:
-        return "the budget must be below max_tokens, which it is part of"
-    return None
-
-
-_SUBSCHEMAS = frozenset({"properties", "$defs"})
-_SCHEMA_LISTS = frozenset({"anyOf", "allOf"})
-_SCHEMA_WORDS = frozenset({
-    "type", "properties", "required", "additionalProperties", "enum", "const", "items", "anyOf", "allOf", "$ref",
-    "$defs", "title", "description", "default", "format", "pattern",
-})  # fmt: skip
-"""JSON Schema keywords that structured outputs compile; limits on numbers, lengths and counts are not among them."""
-
-
-def schema_problems(schema: Any, path: Path) -> Iterator[Problem]:
-    """Yield what structured outputs refuse in a JSON Schema that stands at `path`."""
-    if not isinstance(schema, dict):
-        yield path, "must be a mapping: a JSON Schema"
+        yield path, "must be a mapping"
         return
-    for word, value in schema.items():
-        if word not in _SCHEMA_WORDS:
-            yield (*path, word), f"structured outputs do not support `{word}`: delete it, and say it in a `description`"
-        elif word in _SUBSCHEMAS and isinstance(value, dict):
-            for name, below in value.items():
-                yield from schema_problems(below, (*path, word, name))
-        elif word in _SCHEMA_LISTS and isinstance(value, list):
-            for index, below in enumerate(value):
-                yield from schema_problems(below, (*path, word, index))
-        elif word == "items":
-            yield from schema_problems(value, (*path, word))
-    if schema.get("type") == "object" and schema.get("additionalProperties") is not False:
-        yield path, "structured outputs want `additionalProperties: false` on every object"
+    for key in config.keys() - {"effort", "format"}:
+        yield (*path, key), "no such key: the API takes `effort` here, and `format`"
+    if config.get("effort", "high") not in _EFFORTS:
+        yield (*path, "effort"), f"must be one of {', '.join(_EFFORTS)}"
+    if formatted and "format" in config:
+        yield (*path, "format"), "nightshift makes it from `output`: delete the line"
+    elif "format" in config:
+        format_ = config["format"] if isinstance(config["format"], dict) else {}
+        if format_.get("type") != "json_schema":
+            yield (*path, "format"), "must be `{type: json_schema, schema: {…}}`"
+        else:
+            yield from schema_problems(format_.get("schema"), (*path, "format", "schema"))
+
+
+def _tools_problems(params: Mapping[str, Any]) -> Iterator[Problem]:
+    tools, names = params.get("tools", []), set[str]()
+    if not isinstance(tools, list):
+        yield ("params", "tools"), "must be a list"
+        return
+    for index, tool in enumerate(tools):
+        path = ("params", "tools", index)
+        name = tool.get("name") if isinstance(tool, dict) else None
+        if not isinstance(name, str) or not _TOOL_NAME.fullmatch(name):
+            if not isinstance(tool, dict) or tool.get("type") != "mcp_toolset":
+                yield path, "must be a mapping with a `name` of at most 128 letters, digits, _ and -"
+            continue
+        if name in names:
+            yield (*path, "name"), f"a second tool is named `{name}`"
+        names.add(name)
+        if tool.get("type", "custom") == "custom":
+            yield from _custom_tool_problems(tool, path)
+    if sum(isinstance(tool, dict) and tool.get("strict") is True for tool in tools) > _MOST_STRICT:
+        yield ("params", "tools"), f"at most {_MOST_STRICT} of them may be strict"
+    if "tool_choice" in params:
+        yield from _choice_problems(params["tool_choice"], names)
+
+
+def _custom_tool_problems(tool: Mapping[str, Any], path: tuple[str | int, ...]) -> Iterator[Problem]:
+    schema = tool.get("input_schema")
+    if not isinstance(schema, dict) or schema.get("type") != "object":
+        yield path, "must have an `input_schema` that describes an object: `type: object`"
+    elif tool.get("strict") is True:
+        yield from schema_problems(schema, (*path, "input_schema"))
+
+
+def _choice_problems(choice: Any, names: set[str]) -> Iterator[Problem]:
+    path, kind = ("params", "tool_choice"), choice.get("type") if isinstance(choice, dict) else None
+    if kind not in {"auto", "any", "tool", "none"}:
+        yield path, "must be `{type: auto}`, `{type: any}`, `{type: none}` or `{type: tool, name: …}`"
+    elif not names:
+        yield path, "there are no `tools` to choose from"
+    elif kind == "tool" and choice.get("name") not in names:
+        yield (*path, "name"), "no tool of `tools` has this name"
+
+
+def mixture_problems(model: str, thinking: str, params: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what is wrong with params in view of the model and the kind of thinking: the API takes each alone."""
+    config, choice = params.get("output_config"), params.get("tool_choice")
+    effort = config.get("effort") if isinstance(config, dict) else None
+    if thinking in {"disabled", "between_tools"} and effort in {"xhigh", "max"}:
+        yield ("params", "output_config", "effort"), f"effort {effort} wants `thinking: adaptive`"
+    if isinstance(choice, dict) and choice.get("type") in {"any", "tool"}:
+        if _NOT_FORCED.fullmatch(model):
+            why = f"`{model}` refuses a forced tool: say `{{type: auto}}`, or ask for the same with `output.schema`"
+            yield ("params", "tool_choice"), why
+        elif thinking in {"adaptive", "enabled"}:
+            yield ("params", "tool_choice"), "a forced tool and thinking exclude each other: `thinking: disabled`"
+    if "inference_geo" in params and _VERSION_4_5.fullmatch(model):
+        yield ("params", "inference_geo"), f"`{model}` cannot be told where it runs: models from 4.6 on can"

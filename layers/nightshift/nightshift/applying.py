@@ -16,6 +16,7 @@ from nightshift import run_files
 from nightshift.answers import answer_reader
 from nightshift.errors import Conflict, ResultsIncomplete, TicketsRefused
 from nightshift.job import Job
+from nightshift.job_sections import Table
 from nightshift.model import Archive, Chunk, Outcome, RowClass, Run, Tally, Worker
 from nightshift.money import Cost, usd
 from nightshift.outcomes import costs_of, custom_id_of, outcomes, tally
@@ -141,7 +142,7 @@ class Applier:
         table = self.job.output.table
         if table is None or not block.updates:
             return Written()
-        done = self.tickets.write(table.key, block.updates)
+        done = self.tickets.write(table.key, block.updates, numeric=table.key_type == "number")
         if len(done.refused) > FEW and not done.written + done.unchanged:
             why = next(iter(done.refused.values()))
             raise TicketsRefused(f"the table refuses all {len(done.refused)} tickets of a block; the first: {why}")
@@ -165,7 +166,7 @@ class Applier:
         last: bool,
     ) -> _Block:
         """Write each outcome's line for the file it belongs to, and its ticket update where it has an answer."""
-        block = _Block()
+        block, table = _Block(), self.job.output.table
         now = _stamp(self.clock())
         address = self.outputs.uri(run_files.part(chunk.run_id, Part.OUTPUT, chunk.id, chunk.applied))
         for outcome, cost in zip(found, costs, strict=True):
@@ -174,7 +175,8 @@ class Applier:
                 answer = _encode(outcome.answer)
                 block.output.append(_answered_line(row, outcome, answer, cost))
                 inline = outcome.answer if len(answer) <= INLINE else _pointer(address, outcome, answer)
-                block.updates.append(self._update(chunk, row, inline, now))
+                attributes = attributes_of(table, outcome.answer, inline) if table is not None else {}
+                block.updates.append(self._update(chunk, row, attributes, now))
                 block.custom_ids[row.id] = row.custom_id
             elif outcome.retryable and not last:
                 block.retry.append(_retry_line(row, outcome))
@@ -182,12 +184,33 @@ class Applier:
                 block.failed.append(_failed_line(row, outcome, cost))
         return block
 
-    def _update(self, chunk: Chunk, row: _Planned, answer: Any, now: str) -> TicketUpdate:
+    def _update(self, chunk: Chunk, row: _Planned, attributes: Mapping[str, Any], now: str) -> TicketUpdate:
         stamps = {"nightshift_run": chunk.run_id, "nightshift_row": row.digest, "nightshift_at": now}
-        attribute = {self.job.output.table.attribute: answer} if self.job.output.table else {}
         modified = _stamp(self.run.inputs[row.file].last_modified)
         order = f"{modified}|{_stamp(self.run.created)}|{chunk.run_id}|g{chunk.generation}"
-        return TicketUpdate(row.id, attribute | stamps, order)
+        return TicketUpdate(row.id, {**attributes, **stamps}, order)
+
+
+def attributes_of(table: Table, answer: Any, inline: Any) -> dict[str, Any]:
+    """Return what a ticket gets of an answer: the whole, its properties, or both.
+
+    Args:
+        table: the job's.
+        answer: the answer.
+        inline: itself, or what stands in for a long one: then no property of it is longer than it may be, either.
+    """
+    whole = {table.attribute: inline} if table.attribute is not None else {}
+    if not table.attributes:
+        return whole
+    return whole | {name: _short(answer.get(wanted), inline) for name, wanted in table.attributes.items()}
+
+
+def _short(value: Any, inline: Any) -> Any:
+    """Return a property of an answer, or what stands in for a long one.
+
+    Nothing, where the answer has none, is written as such: an older answer's must not stand beside the newer one.
+    """
+    return value if len(_encode(value)) <= INLINE else inline
 
 
 def _planned(outputs: Outputs, chunk: Chunk) -> dict[str, bytes]:

@@ -1,6 +1,6 @@
 """A job: what to ask for each row. The model of `jobs/<name>.yaml`, and its JSON Schema (`python -m nightshift.job`).
 
-What the API would refuse row by row is refused here (api_rules.py), before anything costs money.
+What the API would refuse row by row is refused here (api_rules.py, schema_rules.py), before anything costs money.
 """
 
 import json
@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 from nightshift import api_rules
 from nightshift.errors import BadJob
 from nightshift.job_sections import (
+    ROW_NUMBER,
     Batch,
     Budget,
     Cache,
@@ -32,6 +33,7 @@ from nightshift.job_sections import (
 )
 from nightshift.model import JOB_NAME
 from nightshift.prompt import Prompt
+from nightshift.schema_rules import Problem, schema_problems
 from nightshift.yaml_lines import Document, Path, YamlError, load
 
 MAX_FILE = 1_000_000
@@ -97,7 +99,7 @@ def parse_job(
     name: str,
     key: str,
     today: date | None = None,
-    lint: Callable[[Job], Iterable[api_rules.Problem]] = lambda _: (),
+    lint: Callable[[Job], Iterable[Problem]] = lambda _: (),
 ) -> Job:
     """Read a job file.
 
@@ -105,7 +107,8 @@ def parse_job(
         text: the file.
         name: the job it must hold.
         key: what messages call the file.
-        today: the day it is to be used; None for a job that was accepted already, whose model is not judged again.
+        today: the day it is to be used; None for a job that was accepted already: no rule of the API is held against
+            it again, lest a stricter version of nightshift abandons what was paid for.
         lint: says what else is wrong with a well-formed job.
 
     Raises:
@@ -126,31 +129,49 @@ def parse_job(
     return job
 
 
-def _bad_job(key: str, document: Document, problems: Iterator[api_rules.Problem]) -> BadJob:
+def _bad_job(key: str, document: Document, problems: Iterator[Problem]) -> BadJob:
     placed = sorted({(document.line(path), ".".join(map(str, path)), reason) for path, reason in problems})
     return BadJob("\n".join(f"{key}:{line}: {path}: {reason}" for line, path, reason in placed))
 
 
-def _problems(job: Job, name: str, today: date | None) -> Iterator[api_rules.Problem]:
+def _problems(job: Job, name: str, today: date | None) -> Iterator[Problem]:
     """Yield what is wrong with a well-formed job."""
     if job.job != name:
         yield ("job",), f"the file is named {name}, so this must be `job: {name}`"
-    if reason := api_rules.model_problem(job.model, today):
-        yield ("model",), reason
-    budget = job.thinking.budget_tokens if isinstance(job.thinking, Budget) else None
-    if reason := api_rules.thinking_problem(job.model, budget, job.max_tokens):
-        yield ("thinking",), reason
-    yield from api_rules.params_problems(job.params, formatted=job.output.text is None)
-    if job.output.json_schema is not None:
-        if job.output.json_schema.get("type") != "object":
-            yield ("output", "schema"), "must describe an object: `type: object`"
-        yield from api_rules.schema_problems(job.output.json_schema, ("output", "schema"))
+    table = job.output.table
+    if table is not None and table.key_type == "number" and job.input.id == ROW_NUMBER:
+        yield ("output", "table", "key_type"), "row numbers are texts: name the column with the ids in `input.id`"
+    for attribute, wanted in table.attributes.items() if table is not None else ():
+        properties = (job.output.json_schema or {}).get("properties")
+        if not isinstance(properties, dict) or wanted not in properties:
+            yield ("output", "table", "attributes", attribute), f"`output.schema` has no property `{wanted}`"
     for index, column in enumerate(job.input.optional):
         if column not in job.variables:
             yield ("input", "optional", index), f"the prompt does not use `{column}`"
+    if today is not None:
+        yield from _refused_by_the_api(job, today)
 
 
-def _problem(error: ErrorDetails) -> api_rules.Problem:
+def _refused_by_the_api(job: Job, today: date) -> Iterator[Problem]:
+    """Yield what the API would refuse, row by row."""
+    budget = job.thinking.budget_tokens if isinstance(job.thinking, Budget) else None
+    kind = job.thinking.type if isinstance(job.thinking, Budget) else job.thinking
+    for field, reason in {
+        "model": api_rules.model_problem(job.model, today),
+        "max_tokens": api_rules.max_tokens_problem(job.model, job.max_tokens),
+        "thinking": api_rules.thinking_problem(job.model, kind, budget, job.max_tokens),
+    }.items():
+        if reason:
+            yield (field,), reason
+    yield from api_rules.params_problems(job.params, formatted=job.output.text is None)
+    yield from api_rules.mixture_problems(job.model, kind, job.params)
+    if job.output.json_schema is not None:
+        if job.output.json_schema.get("type") != "object":
+            yield ("output", "schema"), "must describe an object: `type: object`"
+        yield from schema_problems(job.output.json_schema, ("output", "schema"))
+
+
+def _problem(error: ErrorDetails) -> Problem:
     """Put one of pydantic's errors into words; never the value that it is about."""
     path: Path = tuple(step for step in error["loc"] if step not in {"word", "budget"})
     match error["type"]:

@@ -43,14 +43,23 @@ class Table(Section):
     """Where on the ticket table an answer goes."""
 
     key: Name = "ticket_id"
-    """The table's key attribute (a string): a row's id."""
-    attribute: Name
+    """The table's key attribute: a row's id."""
+    key_type: Literal["string", "number"] = "string"
+    """The type of the key; with `number`, a row whose id is no whole number is rejected."""
+    attribute: Name | None = None
     """The attribute that holds the answer."""
+    attributes: dict[Name, Name] = Field(default_factory=dict, max_length=10)
+    """Attribute → the property of the answer that it gets, for answers with a schema: a number becomes a number."""
 
     @model_validator(mode="after")
     def _names_are_apart(self) -> Self:
-        if self.attribute == self.key or self.attribute.startswith("nightshift_"):
+        if self.attribute is None and not self.attributes:
+            raise ValueError("must have `attribute: NAME`, or `attributes: {NAME: PROPERTY}`, or both")
+        names = [self.attribute, *self.attributes] if self.attribute is not None else [*self.attributes]
+        if self.key in names or any(name.startswith("nightshift_") for name in names):
             raise ValueError("`attribute` must not be the key, nor start with nightshift_")
+        if len(set(names)) < len(names):
+            raise ValueError("`attribute` and `attributes` must not name the same attribute")
         return self
 
 
@@ -72,6 +81,8 @@ class Output(Section):
     """The answer is the model's text."""
     carry: Names = ()
     """Input columns that are copied to the output, where a row has them."""
+    format: Literal["jsonl", "csv"] = "jsonl"
+    """Of the one file that holds all answers of a run."""
     table: Annotated[Table | None, none_is_null(Table)] = None
     """Where on the ticket table the answer goes, or `none`."""
 

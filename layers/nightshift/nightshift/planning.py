@@ -4,6 +4,7 @@ Every file is write-once and a function of the pinned inputs and the pinned job,
 done twice at once: it goes on behind the last chunk that the ledger has, and comes to the same bytes.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -14,7 +15,7 @@ from nightshift import content, run_files
 from nightshift.caching import Plan
 from nightshift.errors import BadInput, BadJob, NoPrice
 from nightshift.estimating import Estimator
-from nightshift.input_codes import RowFault
+from nightshift.input_codes import InputCode, RowFault
 from nightshift.job import Batch, Job, parse_job
 from nightshift.model import Hold, HoldCode, PlannedRow, Reject, Row, RowClass, Run, Tally, chunk_id
 from nightshift.money import PriceSheet, amount_of
@@ -28,6 +29,9 @@ from nightshift.rows import check, read, refuse_file, reject_row
 
 _RESERVE = timedelta(seconds=120)
 """With less time than this, no further chunk is begun: the largest takes about 15 s, and S3 may have a bad day."""
+
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,37}")
+"""A whole number that DynamoDB holds, in the one way to write it: `7` and `07` would be one ticket."""
 
 
 class _HeldError(Exception):
@@ -69,6 +73,11 @@ class _Work:
         if self.chunks or not self.run.pilot:
             return self.job.batch
         return self.job.batch.model_copy(update={"max_rows": min(self.run.pilot, self.job.batch.max_rows)})
+
+    @property
+    def numeric(self) -> bool:
+        """True where ids are numbers on the ticket table."""
+        return self.job.output.table is not None and self.job.output.table.key_type == "number"
 
     @property
     def records(self) -> int:
@@ -227,6 +236,8 @@ class Planner:
 
     def _judge(self, work: _Work, row: Row) -> bytes | Reject:
         """Return a row's params, or why it is not sent."""
+        if work.numeric and not _WHOLE.fullmatch(row.id):
+            return reject_row(row, RowClass.REJECTED, InputCode.BAD_ID, "the ticket table's key is a whole number")
         if reject := work.seen.judge(row, work.run.inputs):
             return reject
         try:

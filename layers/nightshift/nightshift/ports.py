@@ -508,8 +508,14 @@ class Written:
 class Tickets(Protocol):
     """The ticket table: the user's own, or the stack's."""
 
-    def write(self, key: str, updates: Sequence[TicketUpdate]) -> Written:
-        """Apply updates, each if strictly newer than what stands there. `key` is the table's key attribute."""
+    def write(self, key: str, updates: Sequence[TicketUpdate], *, numeric: bool = False) -> Written:
+        """Apply updates, each if strictly newer than what stands there.
+
+        Args:
+            key: the table's key attribute.
+            updates: what to write.
+            numeric: the key is a number.
+        """
         ...
 
 

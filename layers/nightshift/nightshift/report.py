@@ -15,7 +15,8 @@ import msgspec
 
 from nightshift import report_sections, run_files
 from nightshift.decision import MOVING, fingerprint, next_generation_due
-from nightshift.model import Chunk, ChunkState, Hold, HoldCode, InputRef, RowClass, Run, RunId, Tally
+from nightshift.merging import merge, point
+from nightshift.model import Chunk, ChunkState, Hold, HoldCode, InputRef, RowClass, Run, RunId, RunState, Tally
 from nightshift.ports import Clock, Ledger, Outputs
 from nightshift.report_headline import headline
 from nightshift.report_model import Report, Verification, verification, written
@@ -48,6 +49,8 @@ class Reporter:
             self.ledger.hold(run_id, _rows_astray(run, total, self.clock()))
             run = self.ledger.run(run_id)
         done = finished and run.hold is None
+        if done and run.state is RunState.OPEN:  # what is done has them already
+            point(self.outputs, run, total, merge(self.outputs, run))
         report = self._report(run, chunks, total, "done" if done else "held" if run.hold else "open")
         text, html = written(report), page(report)
         if self.outputs.replace(run_files.report(run_id), text, before):
@@ -116,6 +119,7 @@ class Reporter:
             generations=1 + max((chunk.generation for chunk in sent), default=0),
             batches=[_batch(chunk, priced=run.prices is not None) for chunk in sent],
             files=self._files(run),
+            merged=self._merged(run.run_id),
             verification=self._verification(run.run_id),
         )
 
@@ -131,6 +135,9 @@ class Reporter:
         prefixes = {folder: f"{home}{folder}/" for folder in FOLDERS}
         prefixes["rejects"] = run_files.rejects(run.run_id, run.plan)
         return {folder: [self.outputs.uri(key) for key in self.outputs.keys(p)] for folder, p in prefixes.items()}
+
+    def _merged(self, run_id: RunId) -> str | None:
+        return next((self.outputs.uri(key) for key in self.outputs.keys(run_files.merged(run_id, ""))), None)
 
     def _verification(self, run_id: RunId) -> Verification | None:
         key = run_files.verification(run_id)

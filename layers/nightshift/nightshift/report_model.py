@@ -122,6 +122,8 @@ class Report(Part, frozen=True):
     """How often rows were asked: 1 without retries."""
     batches: Sequence[Batch]
     files: Mapping[Literal["output", "failed", "rejects", "refused", "raw"], Sequence[str]]
+    merged: str | None
+    """All answers in one file; null until the run is done."""
     verification: Verification | None
     """Null until a sample has been compared with synchronous answers."""
 

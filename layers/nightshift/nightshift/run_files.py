@@ -65,6 +65,21 @@ def part(run_id: RunId, kind: Part, chunk: ChunkId, offset: int) -> str:
     return f"{home(run_id)}{kind}/{chunk}-{offset:012d}.jsonl"
 
 
+def parts(run_id: RunId, kind: Part) -> str:
+    """Return the prefix of the parts of one kind."""
+    return f"{home(run_id)}{kind}/"
+
+
+def merged(run_id: RunId, form: str) -> str:
+    """Return the key of all answers in one file; `form` is `jsonl` or `csv`."""
+    return f"{home(run_id)}output.{form}"
+
+
+def latest(job: str) -> str:
+    """Return the key of what names a job's newest finished run."""
+    return f"latest/{job}/run.json"
+
+
 def report(run_id: RunId) -> str:
     """Return the key of the report."""
     return f"{home(run_id)}report.json"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef, UniversalAttributeValueTypeDef
 
     from nightshift.ports import TicketUpdate
 
@@ -46,6 +46,18 @@ _BUSY = frozenset({
     "RequestLimitExceeded", "TransactionConflict", "TransactionConflictException", "TransactionInProgressException",
 })  # fmt: skip
 """Codes of a call, or of one update in it, that say: not now."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """The table's key attribute."""
+
+    name: str
+    numeric: bool
+
+    def of(self, ticket: str) -> dict[str, UniversalAttributeValueTypeDef]:
+        """Return a ticket's key."""
+        return {self.name: {"N": ticket} if self.numeric else {"S": ticket}}
 
 
 @dataclass(slots=True)
@@ -83,19 +95,19 @@ class DynamoTickets:
         self._client = client
         self._table = table
 
-    def write(self, key: str, updates: Sequence[TicketUpdate]) -> Written:
+    def write(self, key: str, updates: Sequence[TicketUpdate], *, numeric: bool = False) -> Written:
         """See `ports.Tickets.write`. A ticket that is not in the table is created.
 
         DynamoDB refuses an update for example where the item would pass 400 KB; all others are written.
         """
-        newest = _newest(updates)
+        newest, name = _newest(updates), _Key(key, numeric)
         total = _Sum(unchanged=len(updates) - len(newest))
         with ThreadPoolExecutor(THREADS) as pool:
-            for done in pool.map(lambda call: self._write(key, list(call)), batched(newest, CALL, strict=False)):
+            for done in pool.map(lambda call: self._write(name, list(call)), batched(newest, CALL, strict=False)):
                 total.add(done)
         return Written(total.written, total.unchanged, total.refused)
 
-    def _write(self, key: str, updates: list[TicketUpdate]) -> _Sum:
+    def _write(self, key: _Key, updates: list[TicketUpdate]) -> _Sum:
         """Send one transaction, and what is left of it again, until every update has its end."""
         total, tries = _Sum(), 0
         while updates:
@@ -123,7 +135,7 @@ class DynamoTickets:
                 sleep(min(5.0, 0.05 * 2**tries) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
         return total
 
-    def _write_halves(self, key: str, updates: list[TicketUpdate], error: ClientError) -> _Sum:
+    def _write_halves(self, key: _Key, updates: list[TicketUpdate], error: ClientError) -> _Sum:
         total = _Sum()
         if len(updates) == 1:
             total.refuse(updates[0], error.response["Error"].get("Message", ""))
@@ -133,14 +145,14 @@ class DynamoTickets:
         total.add(self._write(key, updates[middle:]))
         return total
 
-    def _item(self, key: str, update: TicketUpdate) -> TransactWriteItemTypeDef:
+    def _item(self, key: _Key, update: TicketUpdate) -> TransactWriteItemTypeDef:
         """Make an update that does something only where the ticket has no order yet, or an older one."""
         # Every name goes through a placeholder: a job's attribute may be one of DynamoDB's 573 reserved words.
         sets = {**update.attributes, ORDER: update.order}
         return {
             "Update": {
                 "TableName": self._table,
-                "Key": {key: to_attribute(update.id)},
+                "Key": key.of(update.id),
                 "UpdateExpression": "SET " + ", ".join(f"#{n} = :{n}" for n in range(len(sets))),
                 "ConditionExpression": "attribute_not_exists(#order) OR #order < :order",
                 "ExpressionAttributeNames": {"#order": ORDER, **{f"#{n}": name for n, name in enumerate(sets)}},

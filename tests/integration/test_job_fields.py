@@ -1,0 +1,49 @@
+"""What a job file can ask for, on the local cloud: requests that the API takes, answers where they were wanted."""
+
+import csv
+import io
+import json
+
+from tests.integration.conftest import Night
+
+GRADES = """\
+job: {name}
+input: {{format: jsonl, id: id}}
+max_tokens: 200
+prompt: "{{{{ body }}}}"
+output:
+  schema:
+    type: object
+    properties: {{score: {{type: integer}}, why: {{type: string}}}}
+    required: [score, why]
+    additionalProperties: false
+  carry: [formula]
+  format: csv
+  table: {{key: ticket_id, attributes: {{points: score, reason: why}}}}
+{more}
+"""
+
+
+def read(night: Night, key: str) -> bytes:
+    s3 = night.cloud.client("s3")
+    body: bytes = s3.get_object(Bucket=night.cloud.outputs["OutputBucketName"], Key=key)["Body"].read()
+    return body
+
+
+def test_properties_are_attributes_and_all_answers_one_harmless_file(night: Night) -> None:
+    night.job(text=GRADES)
+    night.upload([{**row, "formula": "=HYPERLINK(1)"} for row in night.rows(3)])
+
+    (run,) = night.settle()
+
+    assert night.harvest(run).complete
+    answers = {line["id"]: line["answer"] for line in night.lines(run, "output")}
+    tickets = {name: (t["points"], t["reason"]) for name, t in night.tickets(run).items()}
+    assert tickets == {name: (answer["score"], answer["why"]) for name, answer in answers.items()}
+    latest = json.loads(read(night, f"latest/{night.name}/run.json"))
+    assert (latest["run_id"], latest["rows"], latest["answered"]) == (run["run_id"], 3, 3)
+    text = read(night, f"runs/{run['run_id']}/output.csv").decode()
+    header, *rows = csv.reader(io.StringIO(text, newline=""))
+    assert header == ["id", "answer.score", "answer.why", "carry.formula", "cost_usd"]
+    assert {row[0]: (int(row[1]), row[2]) for row in rows} == tickets
+    assert {row[3] for row in rows} == {"'=HYPERLINK(1)"}
