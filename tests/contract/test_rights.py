@@ -67,8 +67,13 @@ def test_only_submit_reads_inputs_the_audit_sees_jobs_and_names_and_nobody_write
 
 
 def test_only_results_reach_tickets_and_a_synchronous_answer_reaches_neither_them_nor_the_output() -> None:
-    may = {name for name in FUNCTIONS if "TicketTable" in str(list(statements(RESOURCES[name])))}
-    assert may == {"ResultsFunction"}
+    may = {
+        (name, statement["Action"])
+        for name in FUNCTIONS
+        for statement in statements(RESOURCES[name])
+        if "TicketTable" in str(statement["Resource"])
+    }
+    assert may == {("ResultsFunction", "dynamodb:UpdateItem"), ("SubmitFunction", "dynamodb:BatchGetItem")}
     (puts,) = [s for s in statements(RESOURCES["VerifyFunction"]) if "s3:PutObject" in as_list(s["Action"])]
     assert [each["Fn::Sub"] for each in puts["Resource"]] == [
         "${OutputBucket.Arn}/runs/*/verify/*",

@@ -47,3 +47,23 @@ def test_properties_are_attributes_and_all_answers_one_harmless_file(night: Nigh
     assert header == ["id", "answer.score", "answer.why", "carry.formula", "cost_usd"]
     assert {row[0]: (int(row[1]), row[2]) for row in rows} == tickets
     assert {row[3] for row in rows} == {"'=HYPERLINK(1)"}
+
+
+def test_what_was_answered_is_not_asked_again_and_the_next_run_says_so(night: Night) -> None:
+    night.job("schedule: upload\nskip: answered")
+    rows = night.rows(3)
+    night.upload(rows)
+    (first,) = night.settle()
+    night.upload([*rows, *night.rows(1, prefix="new")], "more.jsonl")
+    second = next(run for run in night.settle(2) if run["run_id"] != first["run_id"])
+    night.upload(rows, "again.jsonl")
+
+    third = next(run for run in night.settle(3) if run["run_id"] not in {first["run_id"], second["run_id"]})
+
+    assert [batch["rows"] for batch in night.batches(second)] == [1]
+    assert [(line["class"], line["code"]) for line in night.lines(second, "rejects")] == [
+        ("skipped", "ALREADY_ANSWERED")
+    ] * 3
+    assert night.harvest(second).report["counts"]["skipped"] == 3
+    assert (third["state"], night.batches(third), night.harvest(third).report["accounted"]) == ("done", [], True)
+    assert night.paid_twice() == 0

@@ -1,6 +1,6 @@
 """The ticket table, in memory: for use cases. The adapter has tests of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,3 +31,9 @@ class MemoryTickets:
         if self.fail:
             raise self.fail.pop(0)
         return Written(written, len(updates) - written - len(refused), refused)
+
+    def asked(self, key: str, ids: Collection[str], *, numeric: bool = False) -> Mapping[str, str]:
+        assert len(ids) <= 100
+        assert not numeric or all(each.isdecimal() for each in ids)
+        there = {each: item for each, item in self.items.items() if each in ids and item[key] == each}
+        return {each: item["nightshift_asked"] for each, item in there.items() if "nightshift_asked" in item}

@@ -16,6 +16,7 @@ from nightshift.planning import Planner
 from nightshift.prices import price_sheet
 from tests.unit.conftest import START, MovableClock
 from tests.unit.fake_api import FakeApi
+from tests.unit.fake_tickets import MemoryTickets
 from tests.unit.fakes import MemoryInputs, MemoryOutputs, MemoryPlanLedger
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +46,7 @@ class Desk:
     clock: MovableClock
     inputs: MemoryInputs = field(default_factory=MemoryInputs)
     outputs: MemoryOutputs = field(default_factory=MemoryOutputs)
+    tickets: MemoryTickets = field(default_factory=MemoryTickets)
 
     def __post_init__(self) -> None:
         self.api = FakeApi(self.clock)
@@ -67,7 +69,7 @@ class Desk:
     @property
     def planner(self) -> Planner:
         estimator = Estimator(self.api, self.outputs, self.clock)
-        return Planner(self.ledger, self.inputs, self.outputs, self.clock, estimator, price_sheet)
+        return Planner(self.ledger, self.inputs, self.outputs, self.clock, estimator, price_sheet, self.tickets)
 
     def approve(self, run: Run) -> Run:
         held = self.ledger.run(run.run_id)

@@ -160,6 +160,43 @@ class TestWriting:
         assert (tickets.write("ticket_id", []), calls) == (Written(), [])
 
 
+class TestAsked:
+    def test_tickets_say_what_they_were_asked(self, tickets: DynamoTickets) -> None:
+        told = [TicketUpdate(f"t{n}", {"nightshift_asked": f"d{n}"}, "2026") for n in range(3)]
+        tickets.write("ticket_id", [*told, update(3)])
+        assert tickets.asked("ticket_id", ["t0", "t2", "t3", "t4"]) == {"t0": "d0", "t2": "d2"}
+        assert tickets.asked("ticket_id", []) == {}
+
+    def test_what_a_read_leaves_is_read_after_a_pause(
+        self, tickets: DynamoTickets, dynamodb: Client, table: str, pauses: list[float]
+    ) -> None:
+        tickets.write("ticket_id", [TicketUpdate(f"t{n}", {"nightshift_asked": "d"}, "2026") for n in range(3)])
+        real, calls = dynamodb.batch_get_item, []
+
+        def some(RequestItems: Any) -> Any:  # noqa: N803 - as botocore has it
+            keys = RequestItems[table]["Keys"]
+            calls.append((len(keys), RequestItems[table]["ConsistentRead"]))
+            answer = real(RequestItems={table: {**RequestItems[table], "Keys": keys[:2]}})
+            answer["UnprocessedKeys"] = {table: {"Keys": keys[2:]}} if keys[2:] else {}
+            return answer
+
+        dynamodb.batch_get_item = some
+        assert tickets.asked("ticket_id", ["t0", "t1", "t2"]) == {"t0": "d", "t1": "d", "t2": "d"}
+        assert (calls, len(pauses)) == ([(3, True), (1, True)], 1)
+
+    @pytest.mark.parametrize(("code", "pauses_made"), [("ThrottlingException", 8), ("AccessDeniedException", 0)])
+    def test_throttling_is_waited_out_and_then_goes_through_as_what_it_is(
+        self, tickets: DynamoTickets, dynamodb: Client, pauses: list[float], code: str, pauses_made: int
+    ) -> None:
+        def refuse(**_: Any) -> None:
+            raise ClientError({"Error": {"Code": code, "Message": ""}}, "BatchGetItem")
+
+        dynamodb.batch_get_item = refuse
+        with pytest.raises(ClientError, match=code):
+            tickets.asked("ticket_id", ["t0"])
+        assert len(pauses) == pauses_made
+
+
 def test_a_key_that_is_a_number_is_written_as_one(dynamodb: Client) -> None:
     name = f"tickets-{uuid.uuid4().hex[:12]}"
     dynamodb.create_table(
@@ -169,9 +206,12 @@ def test_a_key_that_is_a_number_is_written_as_one(dynamodb: Client) -> None:
         KeySchema=[{"AttributeName": "number", "KeyType": "HASH"}],
     )
     numbered = DynamoTickets(dynamodb, name)
-    assert numbered.write("number", [TicketUpdate("70", {"category": "a"}, "2026")], numeric=True) == Written(1, 0)
+    assert numbered.write("number", [TicketUpdate("70", {"nightshift_asked": "a"}, "2026")], numeric=True) == Written(
+        1, 0
+    )
+    assert numbered.asked("number", ["70"], numeric=True) == {"70": "a"}
     assert dynamodb.scan(TableName=name)["Items"] == [
-        {"number": {"N": "70"}, "category": {"S": "a"}, "nightshift_order": {"S": "2026"}}
+        {"number": {"N": "70"}, "nightshift_asked": {"S": "a"}, "nightshift_order": {"S": "2026"}}
     ]
     dynamodb.delete_table(TableName=name)
 

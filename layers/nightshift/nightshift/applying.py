@@ -21,6 +21,7 @@ from nightshift.model import Archive, Chunk, Outcome, RowClass, Run, Tally, Work
 from nightshift.money import Cost, usd
 from nightshift.outcomes import costs_of, custom_id_of, outcomes, tally
 from nightshift.ports import Clock, Ledger, Outputs, Tickets, TicketUpdate, Written
+from nightshift.requests import asked_digest, asking_digest
 from nightshift.run_files import Part
 
 LINES = 2000
@@ -168,6 +169,7 @@ class Applier:
         """Write each outcome's line for the file it belongs to, and its ticket update where it has an answer."""
         block, table = _Block(), self.job.output.table
         now = _stamp(self.clock())
+        asking = asking_digest(self.job) if self.job.skip == "answered" else ""
         address = self.outputs.uri(run_files.part(chunk.run_id, Part.OUTPUT, chunk.id, chunk.applied))
         for outcome, cost in zip(found, costs, strict=True):
             row = _PLANNED.decode(planned[outcome.custom_id])
@@ -176,6 +178,8 @@ class Applier:
                 block.output.append(_answered_line(row, outcome, answer, cost))
                 inline = outcome.answer if len(answer) <= INLINE else _pointer(address, outcome, answer)
                 attributes = attributes_of(table, outcome.answer, inline) if table is not None else {}
+                if asking:
+                    attributes["nightshift_asked"] = asked_digest(asking, row.digest)
                 block.updates.append(self._update(chunk, row, attributes, now))
                 block.custom_ids[row.id] = row.custom_id
             elif outcome.retryable and not last:

@@ -87,6 +87,7 @@ class InputCode(StrEnum):
     BAD_QUOTE = "BAD_QUOTE", "Text follows a closing quote: double the quotes inside quoted fields."
     NOT_RENDERED = "NOT_RENDERED", "The prompt's template failed with this row."
     DUPLICATE_ROW = "DUPLICATE_ROW", "The same id with the same content came before: the first one counts."
+    ALREADY_ANSWERED = "ALREADY_ANSWERED", "The row's ticket has this job's answer to this text (`skip: answered`)."
     ID_CONFLICT = "ID_CONFLICT", "The same id came before with other content: the first one counts."
 
 

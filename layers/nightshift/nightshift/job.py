@@ -41,9 +41,6 @@ MAX_FILE = 1_000_000
 
 __all__ = ["Batch", "Cache", "Input", "Job", "Limits", "Output", "Retry", "json_schema", "parse_job"]
 
-LATER = frozenset({"skip"})
-"""Fields that a coming version reads. Refused until then: a limit that is silently not kept is worse than none."""
-
 
 class Job(Section):
     """What to ask for each row."""
@@ -71,6 +68,8 @@ class Job(Section):
     retry: Retry = Retry()
     verify: Annotated[Verify | None, none_is_null(Verify)] = None
     """A sample that is asked of the synchronous API, too; or `none`."""
+    skip: Literal["none", "answered"] = "none"
+    """`answered`: rows whose ticket has this job's answer to this text already are not asked again."""
     schedule: Literal["nightly", "upload"] = "nightly"
     """When a run starts: once a night over all that lies there, or once per uploaded file."""
     ready_by: ReadyBy | None = None
@@ -139,6 +138,8 @@ def _problems(job: Job, name: str, today: date | None) -> Iterator[Problem]:
     if job.job != name:
         yield ("job",), f"the file is named {name}, so this must be `job: {name}`"
     table = job.output.table
+    if table is None and job.skip == "answered":
+        yield ("skip",), "only a ticket tells whether a row is answered: say `output.table`"
     if table is not None and table.key_type == "number" and job.input.id == ROW_NUMBER:
         yield ("output", "table", "key_type"), "row numbers are texts: name the column with the ids in `input.id`"
     for attribute, wanted in table.attributes.items() if table is not None else ():
@@ -189,8 +190,6 @@ def _problem(error: ErrorDetails) -> Problem:
 def _unknown_field(path: Path) -> str:
     """Say what to do about a field that a job does not have."""
     name = str(path[-1])
-    if ".".join(map(str, path)) in LATER:
-        return "not supported by this version: delete it, or wait for the version that keeps it"
     if name in api_rules.REFUSED:
         return f"{api_rules.REFUSED[name]}: delete the line"
     if name in api_rules.PASSED:

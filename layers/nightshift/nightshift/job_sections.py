@@ -1,5 +1,6 @@
 """The sections of a job file, as pydantic models. What they hold together is in job.py."""
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -16,6 +17,9 @@ from pydantic import (
 
 ROW_NUMBER = "row_number"
 """`input.id` of a job whose rows have no id of their own."""
+
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,37}")
+"""A whole number that DynamoDB holds, in the one way to write it: `7` and `07` would be one ticket."""
 
 type Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 type Names = Annotated[tuple[Name, ...], Field(strict=False)]
@@ -50,6 +54,10 @@ class Table(Section):
     """The attribute that holds the answer."""
     attributes: dict[Name, Name] = Field(default_factory=dict, max_length=10)
     """Attribute → the property of the answer that it gets, for answers with a schema: a number becomes a number."""
+
+    def takes(self, row_id: str) -> bool:
+        """Tell whether a row's id can be the key."""
+        return self.key_type == "string" or _WHOLE.fullmatch(row_id) is not None
 
     @model_validator(mode="after")
     def _names_are_apart(self) -> Self:

@@ -4,7 +4,6 @@ Every file is write-once and a function of the pinned inputs and the pinned job,
 done twice at once: it goes on behind the last chunk that the ledger has, and comes to the same bytes.
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -21,17 +20,15 @@ from nightshift.model import Hold, HoldCode, PlannedRow, Reject, Row, RowClass, 
 from nightshift.money import PriceSheet, amount_of
 from nightshift.plan_files import Draft, planned_rows
 from nightshift.plan_state import PlanDigest, Seen
-from nightshift.ports import Clock, Inputs, Ledger, Outputs
+from nightshift.ports import Clock, Inputs, Ledger, Outputs, Tickets
 from nightshift.records import InputSpec
 from nightshift.requests import Renderer
 from nightshift.retry_planning import plan_retries
 from nightshift.rows import check, read, refuse_file, reject_row
+from nightshift.skipping import Skipper
 
 _RESERVE = timedelta(seconds=120)
 """With less time than this, no further chunk is begun: the largest takes about 15 s, and S3 may have a bad day."""
-
-_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,37}")
-"""A whole number that DynamoDB holds, in the one way to write it: `7` and `07` would be one ticket."""
 
 
 class _HeldError(Exception):
@@ -75,11 +72,6 @@ class _Work:
         return self.job.batch.model_copy(update={"max_rows": min(self.run.pilot, self.job.batch.max_rows)})
 
     @property
-    def numeric(self) -> bool:
-        """True where ids are numbers on the ticket table."""
-        return self.job.output.table is not None and self.job.output.table.key_type == "number"
-
-    @property
     def records(self) -> int:
         """Records consumed: every one is a planned row or a reject."""
         return self.digest.rows + self.rejects.total()
@@ -107,6 +99,8 @@ class Planner:
     estimator: Estimator
     price_sheet: Callable[[str, date], PriceSheet]
     """Returns a model's prices on a day, or raises NoPrice."""
+    tickets: Tickets | None = None
+    """Where `skip: answered` looks; None: it skips nothing."""
 
     def plan(self, run: Run, deadline: datetime) -> bool:
         """Plan a run as far as the time allows.
@@ -204,6 +198,7 @@ class Planner:
     def _rows(self, work: _Work) -> Generator[Row | Reject]:
         """Yield what is behind the cursor. A file is read whole before the first of its rows."""
         start, after = work.cursor
+        skipper = Skipper.of(self.outputs, self.tickets, work.run, work.job)
         for index, ref in enumerate(work.run.inputs[start:], start):
             if not after:
                 records = self._count(work.run, work.spec, work.counts, index)
@@ -213,7 +208,8 @@ class Planner:
                     continue
                 self._check_rows(work, ref.key, records)
             with self.inputs.open(ref) as stream:
-                yield from read(stream, work.spec, file=index, digest=ref.digest, after=after)
+                rows = read(stream, work.spec, file=index, digest=ref.digest, after=after)
+                yield from skipper.through(rows) if skipper is not None else rows
             after = 0
 
     def _take(self, work: _Work, draft: Draft, item: Row | Reject) -> bool:
@@ -236,7 +232,7 @@ class Planner:
 
     def _judge(self, work: _Work, row: Row) -> bytes | Reject:
         """Return a row's params, or why it is not sent."""
-        if work.numeric and not _WHOLE.fullmatch(row.id):
+        if (table := work.job.output.table) is not None and not table.takes(row.id):
             return reject_row(row, RowClass.REJECTED, InputCode.BAD_ID, "the ticket table's key is a whole number")
         if reject := work.seen.judge(row, work.run.inputs):
             return reject

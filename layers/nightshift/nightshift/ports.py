@@ -3,7 +3,7 @@
 Everything here raises `errors.Conflict` where a condition did not hold; the adapters' own errors pass through.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -514,6 +514,16 @@ class Tickets(Protocol):
         Args:
             key: the table's key attribute.
             updates: what to write.
+            numeric: the key is a number.
+        """
+        ...
+
+    def asked(self, key: str, ids: Collection[str], *, numeric: bool = False) -> Mapping[str, str]:
+        """Return what tickets' answers are the answers to: ticket id → `nightshift_asked`, of those that have it.
+
+        Args:
+            key: the table's key attribute.
+            ids: of at most 100 tickets.
             numeric: the key is a number.
         """
         ...

@@ -29,7 +29,7 @@ class Renderer:
         self._columns = tuple(sorted(job.variables))
         self._head = _head(job, ttl)
         self._tail = b"}]}"
-        self.digest = hashlib.sha256(_head(job, "") + b"\0" + job.prompt.encode()).hexdigest()
+        self.digest = question_digest(job)
         """Names everything that the job adds to a row: equal digests and equal rows ask the same. The cache is not in
         it: it changes what an answer costs, and not what was asked."""
 
@@ -46,6 +46,22 @@ class Renderer:
         if not prompt:
             raise RowFault(InputCode.EMPTY_BODY, "the prompt comes out empty for this row")
         return self._head + prompt + self._tail
+
+
+def question_digest(job: Job) -> str:
+    """Name everything that a job adds to a row, the cache aside."""
+    return hashlib.sha256(_head(job, "") + b"\0" + job.prompt.encode()).hexdigest()
+
+
+def asking_digest(job: Job) -> str:
+    """Name what a job asks, and where on a ticket it puts the answer."""
+    table = job.output.table.model_dump_json(exclude_defaults=True) if job.output.table is not None else ""
+    return f"{job.job}\0{table}\0{question_digest(job)}"
+
+
+def asked_digest(asking: str, row: str) -> str:
+    """Name what a ticket's answer is the answer to: a job's `asking_digest`, and a row's digest."""
+    return hashlib.sha256(f"{asking}\0{row}".encode()).hexdigest()[:32]
 
 
 def request_line(custom_id: str, params: bytes) -> bytes:

@@ -40,6 +40,11 @@ def ids(run_id: RunId, chunk: ChunkId, number: int) -> str:
     return f"{plans(run_id, number)}{chunk}.ids"
 
 
+def skips(run_id: RunId, number: int, file: int, block: int) -> str:
+    """Return the key of those records of a block of an input file that are answered already."""
+    return f"{plans(run_id, number)}skips-{file:03d}-{block:08d}.json"
+
+
 def rejects(run_id: RunId, number: int) -> str:
     """Return the prefix of the rows that are never sent."""
     return f"{_of_plan(run_id, 'rejects', number)}/"

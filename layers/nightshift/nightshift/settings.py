@@ -18,6 +18,8 @@ class SubmitSettings:
     runs_table: str
     input_bucket: str
     output_bucket: str
+    ticket_table: str
+    """Read only, where a job skips what is answered."""
     state_machine_arn: str
     api_key_secret_arn: str
     api_base_url: str

@@ -56,6 +56,7 @@ def submitter() -> "Submitter":
     from nightshift.adapters.dynamodb import DynamoLedger
     from nightshift.adapters.s3 import S3Inputs, S3Outputs
     from nightshift.adapters.stepfunctions import StepFunctionsExecutions
+    from nightshift.adapters.tickets import DynamoTickets
     from nightshift.budgeting import Budgeter
     from nightshift.estimating import Estimator
     from nightshift.intake import Intake
@@ -71,10 +72,11 @@ def submitter() -> "Submitter":
     outputs = S3Outputs(_client("s3"), settings.output_bucket)
     executions = StepFunctionsExecutions(_client("stepfunctions"), settings.state_machine_arn)
     api, cap = _batches(settings), amount_of(settings.monthly_cap_usd) or None
+    tickets = DynamoTickets(_client("dynamodb"), settings.ticket_table)
     return Submitter(
         ledger,
         Intake(ledger, inputs, executions, clock.now),
-        Planner(ledger, inputs, outputs, clock.now, Estimator(api, outputs, clock.now), _price_sheet),
+        Planner(ledger, inputs, outputs, clock.now, Estimator(api, outputs, clock.now), _price_sheet, tickets),
         Budgeter(ledger, outputs, clock.now, cap),
         Sender(ledger, api, outputs, clock.now, cap),
         clock.now,

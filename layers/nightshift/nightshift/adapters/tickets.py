@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import batched
 from time import sleep
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -20,10 +20,14 @@ from nightshift.adapters.attributes import to_attribute
 from nightshift.ports import Written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef, UniversalAttributeValueTypeDef
+    from mypy_boto3_dynamodb.type_defs import (
+        KeysAndAttributesTypeDef,
+        TransactWriteItemTypeDef,
+        UniversalAttributeValueTypeDef,
+    )
 
     from nightshift.ports import TicketUpdate
 
@@ -40,6 +44,7 @@ MAX_REASON = 200
 """Characters of DynamoDB's words that are kept."""
 
 ORDER = "nightshift_order"
+ASKED = "nightshift_asked"
 
 _BUSY = frozenset({
     "ThrottlingError", "ThrottlingException", "ProvisionedThroughputExceeded", "ProvisionedThroughputExceededException",
@@ -58,6 +63,11 @@ class _Key:
     def of(self, ticket: str) -> dict[str, UniversalAttributeValueTypeDef]:
         """Return a ticket's key."""
         return {self.name: {"N": ticket} if self.numeric else {"S": ticket}}
+
+    def ticket(self, item: Mapping[str, Any]) -> str:
+        """Return the ticket that an item is."""
+        ticket: str = item[self.name]["N" if self.numeric else "S"]
+        return ticket
 
 
 @dataclass(slots=True)
@@ -106,6 +116,33 @@ class DynamoTickets:
             for done in pool.map(lambda call: self._write(name, list(call)), batched(newest, CALL, strict=False)):
                 total.add(done)
         return Written(total.written, total.unchanged, total.refused)
+
+    def asked(self, key: str, ids: Collection[str], *, numeric: bool = False) -> dict[str, str]:
+        """See `ports.Tickets.asked`. Consistent: what was answered a moment ago is not paid for again."""
+        name, found, tries = _Key(key, numeric), dict[str, str](), 0
+        keys: Sequence[Any] = [name.of(ticket) for ticket in ids]
+        while keys:
+            wanted: dict[str, KeysAndAttributesTypeDef] = {
+                self._table: {
+                    "Keys": keys,
+                    "ConsistentRead": True,
+                    "ProjectionExpression": "#key, #asked",
+                    "ExpressionAttributeNames": {"#key": key, "#asked": ASKED},
+                }
+            }
+            try:
+                answer = self._client.batch_get_item(RequestItems=wanted)
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in _BUSY or tries == TRIES:
+                    raise
+            else:
+                items = answer["Responses"].get(self._table, [])
+                found |= {name.ticket(item): item[ASKED].get("S", "") for item in items if ASKED in item}
+                keys = answer["UnprocessedKeys"][self._table]["Keys"] if answer["UnprocessedKeys"] else []
+            if keys:
+                tries += 1
+                sleep(min(5.0, 0.05 * 2**tries) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
+        return found
 
     def _write(self, key: _Key, updates: list[TicketUpdate]) -> _Sum:
         """Send one transaction, and what is left of it again, until every update has its end."""
