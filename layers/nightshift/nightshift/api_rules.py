@@ -65,8 +65,6 @@ _VERSION_4_5 = re.compile(r"claude-(haiku|sonnet|opus)-4-5(-\d{8})?")
 """Models without adaptive thinking and `inference_geo`."""
 _ALWAYS_THINKS = re.compile(r"claude-(opus-5-5|fable|mythos)\b.*")
 """Models that refuse `thinking: disabled`: Fable and Mythos, and Opus 5.5 (their pages in the API's documentation)."""
-_NOT_FORCED = re.compile(r"claude-(sonnet-5-5|fable-5-[12])\b.*")
-"""Models that a tool cannot be forced on (release note of 1 September 2026)."""
 _SHORTER_ANSWERS = re.compile(r"claude-(haiku-4-5|sonnet-4-5|opus-4-5|sonnet-4-6)(-\d{8})?")
 _MOST_OF_SOME = 64_000
 """Tokens of the longest answer of `_SHORTER_ANSWERS` (overview of the models)."""
@@ -199,19 +197,16 @@ def _choice_problems(choice: Any, names: set[str]) -> Iterator[Problem]:
         yield path, "there are no `tools` to choose from"
     elif kind == "tool" and choice.get("name") not in names:
         yield (*path, "name"), "no tool of `tools` has this name"
+    elif kind in {"any", "tool"}:
+        why = "every answer would be a call of a tool, and be invalid: ask for the same with `output.schema`"
+        yield path, why
 
 
 def mixture_problems(model: str, thinking: str, params: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield what is wrong with params in view of the model and the kind of thinking: the API takes each alone."""
-    config, choice = params.get("output_config"), params.get("tool_choice")
+    config = params.get("output_config")
     effort = config.get("effort") if isinstance(config, dict) else None
     if thinking in {"disabled", "between_tools"} and effort in {"xhigh", "max"}:
         yield ("params", "output_config", "effort"), f"effort {effort} wants `thinking: adaptive`"
-    if isinstance(choice, dict) and choice.get("type") in {"any", "tool"}:
-        if _NOT_FORCED.fullmatch(model):
-            why = f"`{model}` refuses a forced tool: say `{{type: auto}}`, or ask for the same with `output.schema`"
-            yield ("params", "tool_choice"), why
-        elif thinking in {"adaptive", "enabled"}:
-            yield ("params", "tool_choice"), "a forced tool and thinking exclude each other: `thinking: disabled`"
     if "inference_geo" in params and _VERSION_4_5.fullmatch(model):
         yield ("params", "inference_geo"), f"`{model}` cannot be told where it runs: models from 4.6 on can"
