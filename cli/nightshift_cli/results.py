@@ -32,7 +32,7 @@ def results(
     stack: StackName = DEFAULT_STACK,
     local: Local = False,
 ) -> None:
-    """Download what became of a run's rows: output/, failed/ and rejects/.
+    """Download what became of a run's rows: all answers as one file, output/, failed/ and rejects/.
 
     A file that is there already is not fetched again: after an interruption, or while the run goes on, the same
     command fetches the rest.
@@ -80,7 +80,7 @@ def _files(here: Stack, run: Run) -> Iterator[tuple[str, str, int]]:
     """List what became of a run's rows: key, name in a folder, bytes."""
     home = run_files.home(run.run_id)
     pages = here.clients("s3").get_paginator("list_objects_v2")
-    for prefix in (f"{home}output/", f"{home}failed/", run_files.rejects(run.run_id, run.plan)):
+    for prefix in (f"{home}output.", f"{home}output/", f"{home}failed/", run_files.rejects(run.run_id, run.plan)):
         for page in pages.paginate(Bucket=here.outputs["OutputBucketName"], Prefix=prefix):
             for item in page.get("Contents", []):
                 yield item["Key"], item["Key"].removeprefix(home), item["Size"]

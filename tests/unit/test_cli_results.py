@@ -13,6 +13,7 @@ from tests.unit.cli_stack import CliStack, Said, serving
 from tests.unit.made import RUN, run
 
 FILES = {
+    "output.jsonl": b"all answers\n",
     "output/g0-000001-000000000000.jsonl": b"answers\n",
     "failed/g0-000001-000000000000.jsonl": b"failed rows\n",
     "rejects/last.jsonl": b"rejects\n",
@@ -44,8 +45,8 @@ def test_results_are_fetched_once_and_only_those_of_the_runs_rows(nightshift: Cl
     again = nightshift("results", RUN, tmp_path)
 
     assert got == FILES
-    assert first == Said(Exit.DONE, [str(tmp_path)], ["3 files, 3 of them fetched now", LATER])
-    assert again == Said(Exit.DONE, [str(tmp_path)], ["3 files, 0 of them fetched now", LATER])
+    assert first == Said(Exit.DONE, [str(tmp_path)], ["4 files, 4 of them fetched now", LATER])
+    assert again == Said(Exit.DONE, [str(tmp_path)], ["4 files, 0 of them fetched now", LATER])
 
 
 def test_results_of_a_run_that_is_done_are_the_whole_and_go_to_a_folder_named_for_it(
@@ -56,7 +57,7 @@ def test_results_of_a_run_that_is_done_are_the_whole_and_go_to_a_folder_named_fo
 
     said = nightshift("results", RUN)
 
-    assert said == Said(Exit.DONE, [RUN], ["3 files, 3 of them fetched now"])
+    assert said == Said(Exit.DONE, [RUN], ["4 files, 4 of them fetched now"])
     assert files(tmp_path / RUN) == FILES
 
 
@@ -66,7 +67,7 @@ def test_a_file_that_is_not_whole_is_fetched_again(nightshift: CliStack, tmp_pat
 
     record = json.loads("\n".join(nightshift("results", RUN, tmp_path, "--json").out))
 
-    assert record == {"run_id": RUN, "done": False, "files": [str(tmp_path / name) for name in FILES], "fetched": 3}
+    assert record == {"run_id": RUN, "done": False, "files": [str(tmp_path / name) for name in FILES], "fetched": 4}
     assert files(tmp_path) == FILES
 
 
