@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import select
 import signal
 import subprocess
 import threading
@@ -20,7 +21,10 @@ INIT_SECONDS = 10.0
 """Lambda's limit for initialisation; what goes beyond it counts against the function's own time-out."""
 
 LAST_WORDS = 1.0
-"""Real seconds for the output of a process that has died to arrive."""
+"""Real seconds for what a process has written to arrive, once its invocation has ended, or it has died."""
+
+READ = 65_536
+"""Bytes of output that are read at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,8 @@ class Environment:
         self._api = RuntimeApi()
         self._on_line = on_line
         self._lines: deque[str] = deque(maxlen=5_000)
+        self._reading = threading.Lock()
+        """Held from when output is read until it is a line."""
         self._cold = True
         self._started = time.monotonic()
         self._process = self._spawn(host, key_id)
@@ -105,22 +111,47 @@ class Environment:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            bufsize=0,  # what was read is a line at once, or is still in the pipe
             pass_fds=[host.tether],
             start_new_session=True,
         )
 
     def _watch(self) -> None:
         """Pass on what the process prints; when it dies, settle what it was working on."""
-        assert self._process.stdout
-        for raw in self._process.stdout:
-            line = raw.decode("utf-8", "replace").rstrip("\n").replace("\r", "\n")
-            self._lines.append(line)
-            self._on_line(line)
+        output, rest = self._process.stdout, b""
+        assert output
+        while True:
+            select.select([output], [], [])
+            with self._reading:
+                data = output.read(READ)
+                *lines, rest = (rest + data).split(b"\n")
+                for raw in lines:
+                    self._say(raw)
+            if not data:
+                break
+        if rest:
+            self._say(rest)
         code = self._process.wait()
-        self._process.stdout.close()
+        with self._reading:
+            output.close()
         if self._api.current:
             self._api.current.finish(_exit_error(self._api.current.request_id, code), "Unhandled")
         self._api.ready.set()
+
+    def _say(self, raw: bytes) -> None:
+        line = raw.decode("utf-8", "replace").replace("\r", "\n")
+        self._lines.append(line)
+        self._on_line(line)
+
+    def _hear_out(self) -> None:
+        """Wait until what the process has written so far is read: it writes its log before it answers."""
+        until, output = time.monotonic() + LAST_WORDS, self._process.stdout
+        assert output
+        while time.monotonic() < until:
+            with self._reading:
+                if output.closed or not select.select([output], [], [], 0)[0]:
+                    return
+            time.sleep(0.001)
 
     def _initialise(self) -> float:
         """Wait for the process to ask for work; return its milliseconds."""
@@ -144,7 +175,9 @@ class Environment:
             self._api.spoiled = True
             invocation.finish(_timeout_error(invocation.request_id, self.config.timeout), "Unhandled")
             self.kill()
-        if not self.alive:
+        if self.alive:
+            self._hear_out()
+        else:
             self._watcher.join(LAST_WORDS)
 
     def _reset_peak(self) -> None:
