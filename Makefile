@@ -87,7 +87,7 @@ test-batches-api: .venvs/product/.made .venvs/desk/.made # the local Batches API
 	@$(PRODUCT) -m pytest $(PYTEST_OPTIONS) tests/batches_api
 
 .PHONY: test-desk
-test-desk: .venvs/desk/.made .venvs/runtime/.made .venvs/security/.made # the local cloud itself
+test-desk: .venvs/product/.made .venvs/desk/.made .venvs/runtime/.made .venvs/sam/.made .venvs/security/.made # the local cloud itself
 	@$(DESK) -m pytest $(PYTEST_OPTIONS) tests/desk
 
 .PHONY: test-integration

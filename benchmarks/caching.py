@@ -17,8 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # a script, called by its path
 
-from local.demo.harvest import harvest  # noqa: E402
-from local.running import RunningCloud, running_cloud  # noqa: E402
+from local.demo.harvest import harvest  # noqa: E402 - below the path
+from local.running import RunningCloud, running_cloud  # noqa: E402 - below the path
 
 JOB, INPUT = ROOT / "jobs/ticket-triage.yaml", ROOT / "samples/tickets.jsonl"
 DESK_PYTHON = ROOT / ".venvs/desk/bin/python"

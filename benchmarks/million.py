@@ -18,8 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # a script, called by its path
 
-from benchmarks import made  # noqa: E402
-from local.running import Item, RunningCloud, running_cloud  # noqa: E402
+from benchmarks import made  # noqa: E402 - below the path
+from local.running import Item, RunningCloud, running_cloud  # noqa: E402 - below the path
 
 ROWS = 1_000_000
 KEPT = made.FOLDER / "million.md"

@@ -71,7 +71,7 @@ class EventBridge:
             if "Tagging" not in event_name:  # moto sends one for every upload, tagged or not
                 self.publish(self._object_event(bucket, event_name, key))
 
-        def send_to_targets(rule: Rule, original_event: Any, transform_input: bool = True) -> None:  # noqa: FBT001, FBT002
+        def send_to_targets(rule: Rule, original_event: Any, transform_input: bool = True) -> None:  # noqa: FBT001, FBT002, moto
             if rule.state != "ENABLED" or not rule.event_pattern.matches_event(original_event):
                 return
             functions = [target for target in rule.targets if ":lambda:" in target["Arn"]]

@@ -108,7 +108,7 @@ class RunningCloud:
 def _json(url: str, method: str, body: object) -> Any:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data=data, method=method)  # noqa: S310 - our own loopback
-    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - as above
         return json.load(answer)
 
 

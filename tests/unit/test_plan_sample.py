@@ -25,7 +25,7 @@ def planned(*chunks: Sequence[bytes]) -> tuple[MemoryOutputs, list[Chunk]]:
 
 def lines(count: int, seed: int = 0, longest: int = 40) -> list[bytes]:
     """Make different lines of different lengths."""
-    rng = random.Random(seed)  # noqa: S311
+    rng = random.Random(seed)  # noqa: S311 - a seed, not a secret
     return [b"%d-%d " % (seed, n) + b"x" * rng.randrange(longest) + b"\n" for n in range(count)]
 
 
@@ -116,14 +116,14 @@ class TestTotal:
 
     def test_what_all_rows_share_and_what_a_byte_adds_are_told_apart(self) -> None:
         # Each line has 400 bytes around its text, which are 90 tokens; and a token for each 4 bytes of text.
-        rng = random.Random(1)  # noqa: S311
+        rng = random.Random(1)  # noqa: S311 - a seed, not a secret
         rows = [Counted(400 + size, 90 + size // 4) for size in (4 * rng.randrange(1, 500) for _ in range(2000))]
         total, spread = drawn(rows, SAMPLE, rng).total(tokens)
         assert total == pytest.approx(sum(map(tokens, rows)))
         assert spread == pytest.approx(0, abs=1)
 
     def test_totals_are_right_on_average_and_within_their_spread_in_95_of_100_samples(self) -> None:
-        rng = random.Random(2)  # noqa: S311
+        rng = random.Random(2)  # noqa: S311 - a seed, not a secret
         sizes = [round(math.exp(rng.gauss(7, 1))) + 300 for _ in range(3000)]
         rows = [Counted(size, round(50 + size * rng.uniform(0.1, 0.4))) for size in sizes]
         true = sum(map(tokens, rows))

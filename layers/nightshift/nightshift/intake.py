@@ -71,7 +71,7 @@ class Intake:
             if isinstance(run, Skipped):
                 yield run
                 continue
-            run = replace(run, opened_by=owner, working_until=None if run.hold else working_until)  # noqa: PLW2901
+            run = replace(run, opened_by=owner, working_until=None if run.hold else working_until)  # noqa: PLW2901 - as put
             yield self._put(run)
         if isinstance(due, Night):
             self.ledger.night_opened(due.scheduled_at)
