@@ -157,6 +157,9 @@ build: .venvs/sam/.made ## Build what is deployed: ARCHITECTURE=arm64 (default) 
 	@# /opt is read-only, so Python cannot keep what it compiles there: without byte code each cold start takes twice as long.
 	@for layer in Code Dependencies; do PYTHONHASHSEED=0 .venvs/uv/bin/python -m compileall -qq \
 	    --invalidation-mode unchecked-hash -s $(BUILD_DIR)/$${layer}Layer -p /opt $(BUILD_DIR)/$${layer}Layer || exit; done
+	@# What is in the layer, for whoever has to know: CycloneDX. Its one warning is that a requirements file has no graph.
+	@PYTHONWARNINGS=ignore .venvs/sam/bin/cyclonedx-py requirements layers/dependencies/requirements.txt \
+	    --pyproject layers/nightshift/pyproject.toml --output-reproducible --output-file $(BUILD_DIR)/sbom.json
 
 .PHONY: bench
 bench: .venvs/product/.made ## Measure what is promised, 15 minutes; fails where a must is missed. QUICK=1 only sees that it runs

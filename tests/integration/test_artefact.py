@@ -1,8 +1,10 @@
 """What `sam build` makes is what runs: the same night from the built functions and layers."""
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
+from importlib.metadata import distributions
 from importlib.util import cache_from_source
 from pathlib import Path
 
@@ -51,3 +53,15 @@ def test_the_built_layers_have_their_byte_code_and_it_names_no_file_of_this_mach
     assert len(sources) > 3000
     assert [source for source, code in compiled.items() if not code.is_file()] == []
     assert str(ROOT).encode() not in compiled[BUILD_DIR / "CodeLayer/python/nightshift/clock.py"].read_bytes()
+
+
+@pytest.mark.usefixtures("built")
+def test_the_bill_of_materials_names_every_library_of_the_built_layer_and_no_other() -> None:
+    sbom = json.loads((BUILD_DIR / "sbom.json").read_text())
+    shipped = distributions(path=[str(BUILD_DIR / "DependenciesLayer" / "python")])
+
+    told = {(component["name"], component["version"]) for component in sbom["components"]}
+    assert told == {(found.name.lower().replace("_", "-"), found.version) for found in shipped}
+    assert (sbom["bomFormat"], sbom["metadata"]["component"]["name"]) == ("CycloneDX", "nightshift")
+    hashes = [part["hashes"] for component in sbom["components"] for part in component["externalReferences"]]
+    assert [found for found in hashes if not found] == []
