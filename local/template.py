@@ -54,8 +54,8 @@ def _short_form(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> Json:
 _Loader.add_multi_constructor("!", _short_form)
 
 
-def read(path: Path, parameters: Mapping[str, str]) -> Template:
-    """Read and translate a template.
+def written(path: Path) -> Json:
+    """Read a template as it is written, the short forms of functions as their long ones.
 
     Raises:
         TemplateError: the file is missing or is not a template.
@@ -67,7 +67,16 @@ def read(path: Path, parameters: Mapping[str, str]) -> Template:
     if not isinstance(body, dict) or "Resources" not in body:
         message = f"{path} is not a CloudFormation template"
         raise TemplateError(message)
-    code = {}
+    return body
+
+
+def read(path: Path, parameters: Mapping[str, str]) -> Template:
+    """Read and translate a template.
+
+    Raises:
+        TemplateError: the file is missing or is not a template.
+    """
+    body, code = written(path), {}
     for name, resource in body["Resources"].items():
         properties = resource.get("Properties", {})
         if key := ARTEFACTS.get(resource["Type"]):
