@@ -1,6 +1,7 @@
 """The command and its family: which commands there are, and what becomes of their errors."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 import typer
 from boto3.exceptions import Boto3Error
@@ -10,15 +11,16 @@ from typer.core import TyperGroup
 from nightshift.errors import NightshiftError
 from nightshift_cli import job, runs
 from nightshift_cli.bill import bill
-from nightshift_cli.console import say
+from nightshift_cli.console import put_json, say
 from nightshift_cli.costs import costs
 from nightshift_cli.doctor import doctor
 from nightshift_cli.estimate import estimate
-from nightshift_cli.exits import Exit
+from nightshift_cli.exits import Exit, Refused
 from nightshift_cli.lint import lint
 from nightshift_cli.orphans import orphans
 from nightshift_cli.replay import replay
 from nightshift_cli.results import report, results
+from nightshift_cli.retry import retry
 from nightshift_cli.scan import scan
 from nightshift_cli.submit import submit
 from nightshift_cli.verify import verify
@@ -30,20 +32,37 @@ EXITS = "Exit status: " + "; ".join(f"{code.value} {code.meaning}" for code in E
 
 
 class Family(TyperGroup):
-    """The group of all commands: an error that a person can act on is a line on stderr, never a traceback."""
+    """The group of all commands: an error that a person can act on is a line on stderr, never a traceback.
+
+    With --json it is an object on stdout, with `error` and `status`.
+    """
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
+        json = "--json" in (*ctx._protected_args, *ctx.args)  # noqa: SLF001 - parsed only when they are run
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            say("interrupted")
-            raise typer.Exit(Exit.INTERRUPTED) from None
+            _tell("interrupted", Exit.INTERRUPTED, json=json)
         except NoCredentialsError:
-            say(CREDENTIALS)
+            _tell(CREDENTIALS, Exit.FAILED, json=json)
+        except Refused as error:
+            _tell(str(error), error.status, json=json, told=error.told)
         except (NightshiftError, ClientError, BotoCoreError, Boto3Error) as error:
-            say(str(error))
-        raise typer.Exit(Exit.FAILED)
+            _tell(str(error), Exit.FAILED, json=json)
+        except typer.TyperException as error:  # the command line is wrong
+            if not json:
+                raise  # typer shows the usage, too
+            _tell(error.format_message(), Exit(error.exit_code), json=json)
+
+
+def _tell(message: str, status: Exit, *, json: bool, told: Mapping[str, Any] | None = None) -> NoReturn:
+    """Tell of an error, and end."""
+    if json:
+        put_json({**(told or {}), "error": message, "status": status})
+    else:
+        say(message)
+    raise typer.Exit(status) from None
 
 
 app = typer.Typer(
@@ -63,6 +82,7 @@ app.command()(watch)
 app.command()(runs.hold)
 app.command()(runs.cancel)
 app.command()(runs.resume)
+app.command()(retry)
 app.command()(replay)
 app.command()(orphans)
 app.command()(verify)

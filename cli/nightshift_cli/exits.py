@@ -1,6 +1,10 @@
 """What the command's exit status means."""
 
+from collections.abc import Mapping
 from enum import IntEnum
+from typing import Any
+
+from nightshift.errors import NightshiftError
 
 
 class Exit(IntEnum):
@@ -24,11 +28,21 @@ class Exit(IntEnum):
 _MEANINGS = {
     Exit.DONE: "done",
     Exit.FAILED: "not done, or no such thing: the message says why",
-    Exit.USAGE: "the command line is wrong",
-    Exit.HELD: "the run is held: a person must decide (submit, show, watch); or would be (estimate)",
-    Exit.NOT_SEEN: "the file is uploaded, and its run has not appeared in time (submit)",
+    Exit.USAGE: "the command line is wrong, or lacks --yes where nobody can be asked",
+    Exit.HELD: "the run is held: a person must decide (submit, retry, show, watch); or would be (estimate)",
+    Exit.NOT_SEEN: "the file is uploaded, and its run has not appeared in time (submit, retry)",
     Exit.DIFFERS: "the vendor's bill differs from the ledger by more than 1 % and a cent (bill)",
     Exit.FOUND: "something is to be mended: an error in a job or its file (lint), a synchronous call (scan), "
     "what is bad (doctor), a run's batch that it does not have (orphans)",
     Exit.INTERRUPTED: "interrupted by Ctrl-C",
 }
+
+
+class Refused(NightshiftError):
+    """A command does not do what it was asked to; the message says why, and what to do."""
+
+    def __init__(self, message: str, status: Exit = Exit.FAILED, told: Mapping[str, Any] | None = None) -> None:
+        """Refuse with an exit status; `told` is what --json has beside the message."""
+        super().__init__(message)
+        self.status = status
+        self.told = told or {}

@@ -15,8 +15,9 @@ HEAD = """\
 
 `nightshift` works with your own AWS credentials: `--stack NAME` where the stack has another name than `nightshift`,
 `--local` for the cloud of `make local`. Results go to stdout, everything else to stderr. `cancel`, `replay` and
-`verify` say first what they would do, and do it with `--yes`. `nightshift --install-completion` teaches your shell the
-words. This page is made by `python -m nightshift_cli.manual`.
+`verify` say first what they would do, and do it with `--yes`; `retry` also asks a person at a terminal. With `--json`,
+an error is an object on stdout, too, with `error` and `status`. `nightshift --install-completion` teaches your
+shell the words. This page is made by `python -m nightshift_cli.manual`.
 """
 
 

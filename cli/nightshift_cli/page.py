@@ -1,6 +1,6 @@
 """Runs as text: the table of `runs`, the page of `show`, what `cancel` would do."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from rich.table import Table
@@ -55,13 +55,13 @@ def put_cancel(summary: Summary) -> None:
     put_lines(_cancel_lines(summary))
 
 
-def put_lines(lines: Iterable[tuple[str, str]]) -> None:
-    """Print texts of one or more lines, each behind its label."""
+def put_lines(lines: Iterable[tuple[str, str]], to: Callable[[str], None] = put) -> None:
+    """Print texts of one or more lines, each behind its label; `to` stdout, unless it is to be `say`."""
     for label, text in lines:
         first, *others = text.splitlines() or [""]
-        put(f"{label:<9} {first}")
+        to(f"{label:<9} {first}")
         for line in others:
-            put(f"{'':<9} {line}")
+            to(f"{'':<9} {line}")
 
 
 def _cancel_lines(summary: Summary) -> Iterator[tuple[str, str]]:

@@ -2,25 +2,101 @@
 
 import json
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.errors import RunNotFound
 from nightshift.intake import run_id_for
-from nightshift.job import parse_job
+from nightshift.job import Job, parse_job
 from nightshift.model import InputRef, Run, RunId
 from nightshift.trigger import HAND
-from nightshift_cli.console import console, put, say
+from nightshift_cli.console import console, put, put_json, say
 from nightshift_cli.exits import Exit
 from nightshift_cli.mending import ways_out
-from nightshift_cli.options import DEFAULT_STACK, JobOption, Local, StackName
+from nightshift_cli.options import DEFAULT_STACK, AsJson, JobOption, Local, StackName
 from nightshift_cli.stack import Stack, find
+from nightshift_cli.view import state_of
 
 GLANCE = 0.5
 """Seconds between two looks for the run."""
+
+Now = Annotated[bool, typer.Option("--now", help="A nightly job, too: do not wait for the night.")]
+Wait = Annotated[float, typer.Option(min=0, metavar="SECONDS", help="To wait for the run to appear.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A file that is to start a run, and how."""
+
+    stack: Stack
+    job: str
+    nightly: bool
+    """The job's files wait for the night."""
+    now: bool
+    """… but this one shall not."""
+    wait: float
+    """Seconds to wait for the run to appear."""
+
+    def upload(self, file: Path, key: str, *, tell: bool) -> InputRef:
+        """Upload the file, and tell a person so."""
+        self.stack.clients("s3").upload_file(str(file), self.stack.outputs["InputBucketName"], key)
+        # An upload in parts does not tell its version. Should somebody else have written the same key since, theirs is
+        # the version that is followed here, and both have their runs.
+        ref = self.stack.inputs().pin(key)
+        if tell:
+            say(f"uploaded s3://{ref.bucket}/{ref.key}")
+        return ref
+
+    def follow(self, ref: InputRef, *, json: bool, told: Mapping[str, Any] | None = None) -> None:
+        """Start the run of an uploaded file where its upload does not, and tell of it.
+
+        Args:
+            ref: the file.
+            json: as an object.
+            told: what the object has besides.
+
+        Raises:
+            typer.Exit: HELD, where the run is; NOT_SEEN, where it has not appeared.
+        """
+        if self.nightly and not self.now:
+            if json:
+                put_json({**(told or {}), **_record(ref, None, "waits for the night")})
+            else:
+                say(f"job {self.job} is nightly: the file waits for the night. To run it now: submit it with --now.")
+            return
+        if self.nightly:
+            self._start_by_hand(ref)
+        self._show(ref, run_id_for(self.job, ref), json=json, told=told or {})
+
+    def _start_by_hand(self, ref: InputRef) -> None:
+        """Invoke the submit function as the schedule would, for one file."""
+        event = {"source": HAND, "job": self.job, "key": ref.key, "version_id": ref.version_id}
+        self.stack.clients("lambda").invoke(
+            FunctionName=self.stack.outputs["SubmitFunctionName"], InvocationType="Event", Payload=_json(event)
+        )
+
+    def _show(self, ref: InputRef, run_id: RunId, *, json: bool, told: Mapping[str, Any]) -> None:
+        """Print the run's id once the ledger has it."""
+        with console(stderr=True).status("waiting for the run"):
+            run = _appeared(self.stack.ledger(), run_id, self.wait)
+        if json:
+            state = "not seen" if run is None else state_of(run)
+            put_json({**told, **_record(ref, run_id, state, run, self.stack)})
+        elif run is None:
+            look = self.stack.command(f"show {run_id}")
+            say(f"run {run_id} has not appeared within {self.wait:g} s. Look again with: {look}")
+        else:
+            put(run_id)
+            _say_more(run, self.stack)
+        if run is None:
+            raise typer.Exit(Exit.NOT_SEEN)
+        if run.hold is not None:
+            raise typer.Exit(Exit.HELD)
 
 
 def submit(
@@ -29,8 +105,9 @@ def submit(
     ],
     job: JobOption,
     *,
-    now: Annotated[bool, typer.Option("--now", help="A nightly job, too: do not wait for the night.")] = False,
-    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the run to appear.")] = 30,
+    now: Now = False,
+    wait: Wait = 30,
+    json: AsJson = False,
     stack: StackName = DEFAULT_STACK,
     local: Local = False,
 ) -> None:
@@ -39,48 +116,44 @@ def submit(
     The job file is checked before anything is uploaded. A nightly job's file waits for the night, unless --now.
     """
     here = find(stack, local=local)
-    inputs = here.inputs()
-    job_ref, text = inputs.job(job)
-    nightly = parse_job(text, name=job, key=job_ref.key, today=here.clock().date()).schedule == "nightly"
-    ref = _upload(here, file, f"inbox/{job}/{file.name}")
-    say(f"uploaded s3://{ref.bucket}/{ref.key}")
-    if nightly and not now:
-        say(f"job {job} is nightly: the file waits for the night. To run it now: submit it with --now.")
+    start = Start(here, job, usable_job(here, job).schedule == "nightly", now, wait)
+    start.follow(start.upload(file, f"inbox/{job}/{file.name}", tell=not json), json=json)
+
+
+def usable_job(stack: Stack, name: str) -> Job:
+    """Return the newest version of a job, as a run of today would take it.
+
+    Raises:
+        BadJob: there is none, or it cannot be used.
+    """
+    ref, text = stack.inputs().job(name)
+    return parse_job(text, name=name, key=ref.key, today=stack.clock().date())
+
+
+def _record(
+    ref: InputRef, run_id: RunId | None, state: str, run: Run | None = None, stack: Stack | None = None
+) -> Mapping[str, Any]:
+    """Return what --json has of a file and of the run that it starts."""
+    return {
+        "run_id": run_id,
+        "state": state,
+        "hold": run.hold if run is not None else None,
+        "ways_out": ways_out(run, stack) if run is not None and stack is not None else [],
+        "input": {"bucket": ref.bucket, "key": ref.key, "version_id": ref.version_id, "size": ref.size},
+    }
+
+
+def _say_more(run: Run, stack: Stack) -> None:
+    if run.hold is None:
+        say(f"see {stack.command(f'show {run.run_id}')}")
         return
-    if nightly:
-        _start_by_hand(here, job, ref)
-    _show(here, run_id_for(job, ref), wait)
+    say(f"held, {run.hold.code}: {run.hold.reason}")
+    for way in ways_out(run, stack):
+        say(f"  → {way}")
 
 
-def _upload(stack: Stack, file: Path, key: str) -> InputRef:
-    stack.clients("s3").upload_file(str(file), stack.outputs["InputBucketName"], key)
-    # An upload in parts does not tell its version. Should somebody else have written the same key since, theirs is
-    # the version that is followed here, and both have their runs.
-    return stack.inputs().pin(key)
-
-
-def _start_by_hand(stack: Stack, job: str, ref: InputRef) -> None:
-    """Invoke the submit function as the schedule would, for one file."""
-    event = {"source": HAND, "job": job, "key": ref.key, "version_id": ref.version_id}
-    stack.clients("lambda").invoke(
-        FunctionName=stack.outputs["SubmitFunctionName"], InvocationType="Event", Payload=json.dumps(event)
-    )
-
-
-def _show(stack: Stack, run_id: RunId, wait: float) -> None:
-    """Print the run's id once the ledger has it."""
-    with console(stderr=True).status("waiting for the run"):
-        run = _appeared(stack.ledger(), run_id, wait)
-    if run is None:
-        say(f"run {run_id} has not appeared within {wait:g} s. Look again with: {stack.command(f'show {run_id}')}")
-        raise typer.Exit(Exit.NOT_SEEN)
-    put(run_id)
-    if run.hold is not None:
-        say(f"held, {run.hold.code}: {run.hold.reason}")
-        for way in ways_out(run, stack):
-            say(f"  → {way}")
-        raise typer.Exit(Exit.HELD)
-    say(f"see {stack.command(f'show {run_id}')}")
+def _json(event: Mapping[str, Any]) -> str:
+    return json.dumps(event)
 
 
 def _appeared(ledger: DynamoLedger, run_id: RunId, wait: float) -> Run | None:

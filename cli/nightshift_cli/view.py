@@ -32,7 +32,7 @@ class Summary:
     @property
     def state(self) -> str:
         """`open`, `done` or `held`."""
-        return "held" if self.run.hold is not None else self.run.state
+        return state_of(self.run)
 
     @property
     def in_flight(self) -> int:
@@ -165,6 +165,11 @@ class View:
             "chunks": self.summary.chunks,
             "intent": self.intent,
         }
+
+
+def state_of(run: Run) -> str:
+    """Return `open`, `done` or `held`."""
+    return "held" if run.hold is not None else run.state
 
 
 def summaries(ledger: DynamoLedger, limit: int) -> Sequence[Summary]:

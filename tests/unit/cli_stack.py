@@ -158,14 +158,15 @@ class CliStack:
         arn: str = started["executionArn"]
         return arn
 
-    def __call__(self, *args: str | Path, **environment: str | None) -> Said:
-        """Run `nightshift` with these arguments."""
+    def __call__(self, *args: str | Path, answer: str = "", **environment: str | None) -> Said:
+        """Run `nightshift` with these arguments; `answer` is what the person types."""
         usual = {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ENDPOINT_URL_CLOUDFORMATION": self.plane.endpoint,
             "AWS_ENDPOINT_URL_LAMBDA": self.plane.endpoint,
             "NIGHTSHIFT_STACK": self.name,
         }
-        result = CliRunner().invoke(app, [str(arg) for arg in args], env=usual | environment, catch_exceptions=False)
+        words = [str(arg) for arg in args]
+        result = CliRunner().invoke(app, words, input=answer, env=usual | environment, catch_exceptions=False)
         out, err = ([line.rstrip() for line in text.splitlines()] for text in (result.stdout, result.stderr))
         return Said(result.exit_code, out, err)
