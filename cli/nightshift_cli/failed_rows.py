@@ -9,7 +9,7 @@ import io
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, assert_never
 
 import msgspec
 
@@ -80,10 +80,13 @@ class FailedRows:
             BadInput: an input version is not there any more.
             Refused: the inputs do not have all of them.
         """
-        if self.job.input.format == "csv":
-            self._write_csv(inputs, file)
-            return
-        file.writelines(raw.rstrip(b"\r\n") + b"\n" for _, _, raw in self._raw(inputs))
+        match self.job.input.format:
+            case "jsonl":
+                file.writelines(raw.rstrip(b"\r\n") + b"\n" for _, raw in self._raw(inputs))
+            case "csv":
+                self._write_csv(inputs, file)
+            case other:
+                assert_never(other)
 
     def _write_csv(self, inputs: Inputs, file: BinaryIO) -> None:
         """Write one header over rows whose inputs may have each its own."""
@@ -92,14 +95,14 @@ class FailedRows:
         text = io.TextIOWrapper(file, "utf-8", errors="surrogateescape", newline="")
         writer = csv.DictWriter(text, columns, quoting=csv.QUOTE_ALL)
         writer.writeheader()
-        for index, _, raw in self._raw(inputs):
+        for index, raw in self._raw(inputs):
             (cells,) = csv.reader(io.StringIO(raw.removeprefix(BOM).decode(), newline=""))
             writer.writerow(dict(zip(headers[index], cells, strict=True)))
         text.flush()
         text.detach()
 
-    def _raw(self, inputs: Inputs) -> Iterator[tuple[int, int, bytes]]:
-        """Yield index of the input, number of the record, and its bytes."""
+    def _raw(self, inputs: Inputs) -> Iterator[tuple[int, bytes]]:
+        """Yield the index of each row's input, and its bytes."""
         spec, found = InputSpec.of(self.job), 0
         for index, wanted in sorted(self.places.items()):
             ref = self.run.inputs[index]
@@ -107,7 +110,7 @@ class FailedRows:
                 for row in read(stream, spec, file=index, digest=ref.digest):
                     if isinstance(row, Row) and row.record in wanted:
                         found += 1
-                        yield index, row.record, row.raw
+                        yield index, row.raw
         if found != len(self.rows):
             raise Refused(f"only {found:,} of the {len(self.rows):,} rows are in the run's inputs as they are read now")
 

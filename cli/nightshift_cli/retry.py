@@ -25,9 +25,6 @@ from nightshift_cli.stack import Stack, find
 from nightshift_cli.submit import Now, Start, Wait, usable_job
 from nightshift_cli.view import view
 
-FORMATS = frozenset({"jsonl", "csv"})
-"""Those that this command writes."""
-
 MOST_REASONS = 5
 """Reasons that are told; the others are counted."""
 
@@ -162,8 +159,6 @@ def _failed(stack: Stack, run_id: RunId, named: Sequence[Again]) -> FailedRows:
             f"the rows of run {run_id} have no ids of their own: each is named for its place in its file (input.id: "
             "row_number), and would have another name in a file of the failed ones. Submit them in a file of your own."
         )
-    if (form := failed.job.input.format) not in FORMATS:
-        raise Refused(f"rows of {form} files cannot be asked again by themselves: submit the file again")
     if not failed.rows:
         look = stack.command(f"show {run_id}")
         raise Refused(f"run {run_id} has no row that is {' or '.join(named)}; {look} tells what it has")
