@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from dataclasses import fields
 from typing import Any
 
@@ -224,3 +225,16 @@ def test_the_audit_always_runs_and_knows_every_night_that_submit_is_to_hear_of()
 
 def test_no_function_reserves_concurrency() -> None:
     assert [name for name, function in FUNCTIONS.items() if "ReservedConcurrentExecutions" in function] == []
+
+
+def test_what_the_application_repository_is_told_is_what_it_takes_and_is_true() -> None:
+    told = TEMPLATE["Metadata"]["AWS::ServerlessRepo::Application"]
+    project = tomllib.loads((sources.ROOT / "layers" / "nightshift" / "pyproject.toml").read_text())["project"]
+    assert (told["SemanticVersion"], told["SpdxLicenseId"]) == (project["version"], project["license"])
+    assert [told[name] for name in ("LicenseUrl", "ReadmeUrl") if not (sources.ROOT / told[name]).is_file()] == []
+    # the limits of "AWS SAM template Metadata section properties" in the developer guide of the repository
+    assert re.fullmatch(r"[a-zA-Z0-9-]{1,140}", told["Name"])
+    assert re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,125}[a-z0-9])?", told["Author"])
+    assert 1 <= len(told["Description"]) <= 256
+    assert len(told["Labels"]) <= 10
+    assert [label for label in told["Labels"] if not re.fullmatch(r"[a-zA-Z0-9+\-_:/@]{1,127}", label)] == []
