@@ -40,6 +40,9 @@ def verdict(bad: int, judged: int) -> Verdict:
     return Verdict(judged, {"not_a_label": bad} if bad else {}, ())
 
 
+NO_TOKENS = "invalid_request_error: max_tokens: Field required"
+
+
 @pytest.mark.parametrize(
     ("result", "judged", "reasons"),
     [
@@ -50,7 +53,8 @@ def verdict(bad: int, judged: int) -> Verdict:
         (succeeded("a", SECRET, stop_reason="refusal", stop_details={"category": "cyber"}), 1, {"cyber": 1}),
         (succeeded("a", SECRET, stop_reason="refusal"), 1, {"refusal": 1}),
         (succeeded("a", SECRET, stop_reason="max_tokens"), 1, {"stopped: max_tokens": 1}),
-        (errored("a", "invalid_request_error", "too long"), 1, {"invalid_request_error: too long": 1}),
+        (errored("a", "invalid_request_error", "max_tokens: Field required"), 1, {NO_TOKENS: 1}),
+        (errored("a", "invalid_request_error", SECRET), 1, {"invalid_request_error": 1}),
         (errored("a", "not_found_error", "model: x"), 1, {"not_found_error: model: x": 1}),
         (line("a", {"type": "from-the-future"}), 1, {"unknown_type: from-the-future": 1}),
         (errored("a", "overloaded_error"), 0, {}),

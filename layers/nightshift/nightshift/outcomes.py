@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from nightshift.answers import ReadAnswer
+from nightshift.api_words import repeatable, word
 from nightshift.model import MOST_LABELS, OTHER_LABELS, Outcome, RowClass, Tally, most_frequent
 from nightshift.money import Cost, PriceSheet, cost_of, tokens_of
 
@@ -132,7 +133,7 @@ def tally(found: Sequence[Outcome], costs: Sequence[Cost | None], *, last: bool,
         else:
             rows[outcome.row_class] += 1
             if outcome.reason:
-                reasons[outcome.reason[:MAX_COUNTED_REASON]] += 1
+                reasons[counted_reason(outcome)] += 1
         for name, count in _tokens(outcome.usage):
             usage[name] += count
         if outcome.usage:
@@ -148,6 +149,18 @@ def tally(found: Sequence[Outcome], costs: Sequence[Cost | None], *, last: bool,
         labels=most_frequent(_labels(found), MOST_LABELS, OTHER_LABELS) if labelled else {},
         retryable=retryable,
     )
+
+
+def counted_reason(outcome: Outcome) -> str:
+    """Return the reason under which a row is counted: in the ledger and the report, where no row's text may be.
+
+    Of a row that the API refused that is what it calls the error, and its words where they are of a known shape; all
+    of them are in the row's own file.
+    """
+    kind, _, said = outcome.reason.partition(": ")
+    if outcome.row_class in {RowClass.ERRORED, RowClass.REFUSED} and not (word(said) or repeatable(said)):
+        return word(kind) or outcome.row_class.value
+    return outcome.reason[:MAX_COUNTED_REASON]
 
 
 def _labels(found: Iterable[Outcome]) -> Counter[str]:

@@ -10,7 +10,7 @@ from nightshift.errors import Conflict
 from nightshift.job import Job
 from nightshift.model import Chunk, RowClass, Run
 from nightshift.money import tokens_of
-from nightshift.outcomes import outcomes
+from nightshift.outcomes import counted_reason, outcomes
 from nightshift.ports import Outputs
 
 BAD = frozenset({RowClass.REFUSED, RowClass.INVALID, RowClass.ERRORED})
@@ -55,6 +55,6 @@ def judge(outputs: Outputs, job: Job, chunk: Chunk) -> Verdict:
     spoken = [each for each in found if not each.retryable and each.row_class is not RowClass.CANCELED]
     return Verdict(
         judged=len(spoken),
-        reasons=Counter(each.reason for each in spoken if each.row_class in BAD),
+        reasons=Counter(counted_reason(each) for each in spoken if each.row_class in BAD),
         lengths=tuple(tokens_of(each.usage).output for each in spoken if each.usage),
     )

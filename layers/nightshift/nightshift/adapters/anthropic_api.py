@@ -19,6 +19,7 @@ import msgspec
 from anthropic.types import MessageTokensCount
 from anthropic.types.messages import MessageBatch
 
+from nightshift.api_words import LEFT_OUT, repeatable, word
 from nightshift.errors import (
     Ambiguous,
     ApiError,
@@ -72,6 +73,8 @@ SPEND_LIMITS = frozenset(
 """`error.details.error_code` values that only a person can mend (SDK 2.12, `_error_classes.py`)."""
 OWN_SPEND_LIMIT = "You have reached your specified API usage limits"
 """A 400 without a code that means the same (API reference, Errors)."""
+SECRET_HEADERS = ("authorization", "x-api-key", "x-amz-security-token")
+"""Of a request; with them, who has them is who we are."""
 FORBIDDEN = tuple(f"ANTHROPIC_{name}" for name in ("BASE_URL", "CUSTOM_HEADERS", "AUTH_TOKEN", "API_KEY", "PROFILE"))
 """Variables that the SDK would let redirect traffic or change who we are."""
 NEVER_CONNECTED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
@@ -293,9 +296,9 @@ def translate(error: Exception) -> ApiError:
 
 
 def _refusal(error: anthropic.APIStatusError) -> ApiError:
-    status, said = error.status_code, (error.api_message or "")[:300]
+    status, said = error.status_code, error.api_message or ""
     where: dict[str, Any] = {"status": status, "request_id": error.request_id}
-    message = f"HTTP {status} {error.type or ''}: {said} (request {error.request_id})"
+    message = f"HTTP {status} {word(error.type)}: {_repeatable(said, error.request)} (request {error.request_id})"
     own_limit = status == HTTPStatus.BAD_REQUEST and said.startswith(OWN_SPEND_LIMIT)
     if status == HTTPStatus.PAYMENT_REQUIRED or error.error_code in SPEND_LIMITS or own_limit:
         return NoMoney(message, **where)
@@ -306,6 +309,20 @@ def _refusal(error: anthropic.APIStatusError) -> ApiError:
     if (kind := _BY_STATUS.get(status)) is not None:
         return kind(message, **where)
     return Ambiguous(message, answered=status in _OVER and _is_own(error.body), **where)
+
+
+def _repeatable(said: str, request: httpx2.Request) -> str:
+    """Return what may be repeated of the API's words: they reach logs and the ledger, and an answer may quote.
+
+    About a request with a body, and so with tickets, only words of a known shape are kept. A request without one has
+    nothing to quote but its secrets.
+    """
+    if request.headers.get("content-length", "0") != "0":
+        return repeatable(said) or LEFT_OUT
+    for name in SECRET_HEADERS:
+        if secret := request.headers.get(name, "").removeprefix("Bearer "):
+            said = said.replace(secret, "…")
+    return said[:300]
 
 
 def _is_own(body: object) -> bool:
