@@ -58,6 +58,10 @@ class RunningCloud:
         """Put a file into the input bucket."""
         self.client("s3").upload_file(str(file), self.outputs["InputBucketName"], key)
 
+    def put(self, key: str, data: bytes) -> None:
+        """Put an object into the input bucket."""
+        self.client("s3").put_object(Bucket=self.outputs["InputBucketName"], Key=key, Body=data)
+
     def events(self, after: int) -> list[Json]:
         """Return what happened since event `after`."""
         events: list[Json] = self.ask("events", after=after)

@@ -12,6 +12,7 @@ import typer
 from nightshift.budgeting import month_of
 from nightshift.errors import ApiError
 from nightshift.job import Job, parse_job
+from nightshift.job_files import with_files
 from nightshift.model import Budget, Estimate, Hold, JobRef, Run, RunId
 from nightshift.money import dollars, usd
 from nightshift.report_sections import cost, tokens
@@ -85,7 +86,7 @@ def _job_file(stack: Stack, name: str) -> tuple[JobRef, bytes]:
         return stack.inputs().job(name)
     if not path.is_file():
         raise typer.BadParameter(f"there is no job file {name}")
-    return JobRef(path.stem, str(path), "this machine's"), path.read_bytes()
+    return JobRef(path.stem, str(path), "this machine's"), with_files(path)
 
 
 @dataclass(frozen=True, slots=True)

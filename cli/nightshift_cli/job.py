@@ -1,6 +1,7 @@
 """`nightshift job …`: job files."""
 
 import re
+import sys
 from collections.abc import Iterator
 from datetime import date
 from functools import partial
@@ -9,8 +10,10 @@ from typing import Annotated
 
 import typer
 
+from nightshift import clock
 from nightshift.errors import NoPrice
 from nightshift.job import Job, parse_job
+from nightshift.job_files import with_files
 from nightshift.model import JOB_NAME
 from nightshift.schema_rules import Problem
 from nightshift_cli import console
@@ -38,26 +41,34 @@ def price_problems(today: date, job: Job) -> Iterator[Problem]:
         yield ("model",), f"{error}: choose another model, or say `limits: {{unpriced: send}}`"
 
 
+JobFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE", exists=True, dir_okay=False, readable=True, callback=_named_for_its_job, help="JOB.yaml"
+    ),
+]
+
+
+def _checked(file: Path, today: date) -> tuple[bytes, Job]:
+    """Return a job file as it is stored, and the job."""
+    text = with_files(file)
+    return text, parse_job(text, name=file.stem, key=str(file), today=today, lint=partial(price_problems, today))
+
+
 @app.command("put")
 def put(
-    file: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FILE", exists=True, dir_okay=False, readable=True, callback=_named_for_its_job, help="JOB.yaml"
-        ),
-    ],
+    file: JobFile,
     *,
     stack: StackName = DEFAULT_STACK,
     local: Local = False,
 ) -> None:
     """Check a job file, and put it where runs find it; runs that have started keep the version they have.
 
-    A file that cannot be used is not put: each reason is a line, FILE:LINE: REASON.
+    A file that cannot be used is not put: each reason is a line, FILE:LINE: REASON. What the job has in files beside it
+    (`system: {file: NAME}`) is stored with it.
     """
-    text, name = file.read_bytes(), file.stem
-    here = find(stack, local=local)
-    today = here.clock().date()
-    job = parse_job(text, name=name, key=str(file), today=today, lint=partial(price_problems, today))
+    name, here = file.stem, find(stack, local=local)
+    text, job = _checked(file, here.clock().date())
     bucket, key = here.outputs["InputBucketName"], f"jobs/{name}.yaml"
     here.clients("s3").put_object(Bucket=bucket, Key=key, Body=text)
     console.put(f"s3://{bucket}/{key}")
@@ -65,3 +76,13 @@ def put(
     console.say(
         f"a file in s3://{bucket}/inbox/{name}/ {when}; {here.command(f'submit FILE --job {name}')} puts one there"
     )
+
+
+@app.command("print")
+def print_(file: JobFile) -> None:
+    """Check a job file, and print it as `put` stores it: for whoever brings it to the bucket in another way.
+
+    What the job has in files beside it stands in their place. Needs no AWS.
+    """
+    text, _ = _checked(file, clock.now().date())
+    sys.stdout.buffer.write(text)

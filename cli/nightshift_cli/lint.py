@@ -11,6 +11,7 @@ import typer
 from nightshift import clock
 from nightshift.errors import BadJob
 from nightshift.job import Job, parse_job
+from nightshift.job_files import with_files
 from nightshift.yaml_lines import load
 from nightshift_cli.console import put, put_json, say
 from nightshift_cli.exits import Exit
@@ -49,12 +50,13 @@ def lint(
     reasons.
     """
     try:
-        parsed = parse_job(job.read_bytes(), name=job.stem, key=str(job), today=clock.now().date())
+        text = with_files(job)
+        parsed = parse_job(text, name=job.stem, key=str(job), today=clock.now().date())
     except BadJob as error:
         found, tried = [*_refused(error, str(job))], None
     else:
         tried = try_rows(parsed, file, rows) if file is not None else None
-        found = [*_found(parsed, job, file, tried)]
+        found = [*_found(parsed, text, job, file, tried)]
     if json:
         put_json({"problems": [asdict(each) for each in found], "input": tried and _counts(tried)})
     else:
@@ -72,9 +74,9 @@ def _refused(error: BadJob, key: str) -> Iterator[Problem]:
         yield Problem(key, int(line), Severity.ERROR, reason.strip())
 
 
-def _found(parsed: Job, job: Path, file: Path | None, tried: Tried | None) -> Iterator[Problem]:
+def _found(parsed: Job, text: bytes, job: Path, file: Path | None, tried: Tried | None) -> Iterator[Problem]:
     """Yield what is wrong with a job, by line, and then with its rows."""
-    document = load(job.read_bytes())
+    document = load(text)
     told: list[Warned] = [*warnings(parsed, clock.now().date()), *(of_the_job(parsed, tried) if tried else ())]
     for path, severity, reason in sorted(told, key=lambda each: document.line(each[0])):
         yield Problem(str(job), document.line(path), severity, f"{'.'.join(map(str, path))}: {reason}")

@@ -8,6 +8,7 @@ bill do not add up, or a fault that was asked for did not come · 2 the command 
 """
 
 import argparse
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from local.demo.follow import Follower
 from local.demo.harvest import Harvest, harvest
 from local.demo.story import Story
 from local.demo.verdict import Verdict, judge
+from local.layers import CHECKOUT
 from local.running import CloudDidNotStartError, Item, RunningCloud, running_cloud
 from local.wire import Json
 
@@ -35,6 +37,7 @@ SAMPLES = {
     "order-extraction": Path("samples/orders.jsonl"),
 }
 """What a job of jobs/ is shown with."""
+LAYER = CHECKOUT / "layers" / "nightshift"
 DONE, FAILED, HELD = 0, 1, 3
 
 
@@ -96,7 +99,11 @@ def _fault(name: str) -> Fault:
 def _night(cloud: RunningCloud, options: argparse.Namespace, console: Console) -> tuple[int, Path | None]:
     """Upload, follow, bring home; return the exit status, and the report's page where there is one."""
     name, nightly = _job(options.job)
-    cloud.upload(f"jobs/{name}.yaml", options.job)
+    try:
+        cloud.put(f"jobs/{name}.yaml", _whole(options.job))
+    except subprocess.CalledProcessError as error:
+        console.print(error.stderr.decode().strip(), style="red", markup=False)
+        return FAILED, None
     fault: Fault | None = options.faults
     if fault:
         console.print(f"what will go wrong: {fault.warning}", style="yellow")
@@ -146,6 +153,12 @@ def _job(path: Path) -> tuple[str, bool]:
         return str(job["job"]), job.get("schedule") == "nightly"
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
         return path.stem, False
+
+
+def _whole(path: Path) -> bytes:
+    """Return a job file as `nightshift job put` stores it, and what it has in files beside it."""
+    command = [sys.executable, "-m", "nightshift.job_files", str(path.resolve())]
+    return subprocess.run(command, cwd=LAYER, check=True, capture_output=True).stdout
 
 
 def _summary(console: Console, run_id: str, got: Harvest, cloud: RunningCloud) -> None:

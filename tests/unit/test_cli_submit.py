@@ -192,6 +192,19 @@ def test_job_put_stores_a_job_file_and_says_what_starts_it(
     assert nightshift.object("jobs/triage.yaml") == text
 
 
+def test_job_put_stores_what_job_print_prints_with_the_files_beside_it(nightshift: CliStack, tmp_path: Path) -> None:
+    (file := tmp_path / "triage.yaml").write_bytes(JOB + b"system: {file: rubric.md}\n")
+    (tmp_path / "rubric.md").write_text("Be brief.")
+
+    assert nightshift("job", "put", file).status == Exit.DONE
+    printed = nightshift("job", "print", file)
+
+    assert nightshift.object("jobs/triage.yaml") == JOB + b'system: "Be brief."\n'
+    assert printed.out == nightshift.object("jobs/triage.yaml").decode().splitlines()
+    (tmp_path / "rubric.md").unlink()
+    assert nightshift("job", "put", file).status == nightshift("job", "print", file).status == Exit.FAILED
+
+
 def test_job_put_refuses_a_file_that_cannot_be_used_and_names_file_line_and_reason(
     nightshift: CliStack, tmp_path: Path
 ) -> None:

@@ -30,6 +30,7 @@ from nightshift.job_sections import (
     Thinking,
     Verify,
     none_is_null,
+    or_file,
 )
 from nightshift.model import JOB_NAME
 from nightshift.prompt import Prompt
@@ -53,8 +54,8 @@ class Job(Section):
     max_tokens: int = Field(ge=1, le=api_rules.MAX_TOKENS)
     """The longest answer, in tokens; thinking counts."""
     thinking: Thinking = "disabled"
-    system: str = ""
-    """What all rows share; the cache breakpoint stands at its end."""
+    system: Annotated[str, or_file(str)] = ""
+    """What all rows share, or `{file: NAME}`; the cache breakpoint stands at its end."""
     prompt: str
     """What is asked for a row: a Jinja template over its columns."""
     params: dict[str, Any] = Field(default_factory=dict)

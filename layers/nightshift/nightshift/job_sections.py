@@ -78,6 +78,25 @@ def none_is_null(section: Any) -> BeforeValidator:
     )
 
 
+class File(Section):
+    """A file beside the job file, whose content `nightshift job put` stores in its place."""
+
+    file: Name
+    """Its name, from the job file's folder."""
+
+
+def or_file(kind: Any) -> BeforeValidator:
+    """Let an editor accept a file in place of a value: a job that is checked or stored has the value."""
+
+    def refused(value: Any) -> Any:
+        if isinstance(value, dict) and value.keys() == {"file"}:
+            why = "is put in its place by `nightshift job put`, which this file did not come through"
+            raise ValueError(f"{why}: store it with that, or what `nightshift job print` makes of it")
+        return value
+
+    return BeforeValidator(refused, json_schema_input_type=kind | File)
+
+
 class Output(Section):
     """What an answer is, and where it goes. Exactly one of `labels`, `schema` and `text`."""
 
