@@ -17,7 +17,8 @@ from nightshift.job_files import with_files
 from nightshift.model import JOB_NAME
 from nightshift.schema_rules import Problem
 from nightshift_cli import console
-from nightshift_cli.options import DEFAULT_STACK, Local, StackName
+from nightshift_cli.consent import DryRun, nothing_done
+from nightshift_cli.options import DEFAULT_STACK, AsJson, Local, StackName
 from nightshift_cli.stack import find
 
 app = typer.Typer(help="Job files: what to ask for each row.", no_args_is_help=True)
@@ -59,6 +60,8 @@ def _checked(file: Path, today: date) -> tuple[bytes, Job]:
 def put(
     file: JobFile,
     *,
+    dry_run: DryRun = False,
+    json: AsJson = False,
     stack: StackName = DEFAULT_STACK,
     local: Local = False,
 ) -> None:
@@ -70,8 +73,16 @@ def put(
     name, here = file.stem, find(stack, local=local)
     text, job = _checked(file, here.clock().date())
     bucket, key = here.outputs["InputBucketName"], f"jobs/{name}.yaml"
-    here.clients("s3").put_object(Bucket=bucket, Key=key, Body=text)
+    if not dry_run:
+        here.clients("s3").put_object(Bucket=bucket, Key=key, Body=text)
+    if json:
+        record = {"done": not dry_run, "job": name, "bucket": bucket, "key": key, "schedule": job.schedule}
+        console.put_json(record)
+        return
     console.put(f"s3://{bucket}/{key}")
+    if dry_run:
+        nothing_done()
+        return
     when = "starts a run of its own" if job.schedule == "upload" else "waits for the night"
     console.say(
         f"a file in s3://{bucket}/inbox/{name}/ {when}; {here.command(f'submit FILE --job {name}')} puts one there"

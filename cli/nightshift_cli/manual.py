@@ -9,15 +9,23 @@ import typer.main
 
 from nightshift_cli.app import app
 from nightshift_cli.exits import Exit
+from nightshift_cli.shapes import SHAPES
 
 HEAD = """\
 # The command
 
 `nightshift` works with your own AWS credentials: `--stack NAME` where the stack has another name than `nightshift`,
-`--local` for the cloud of `make local`. Results go to stdout, everything else to stderr. `cancel`, `replay` and
-`verify` say first what they would do, and do it with `--yes`; `retry` also asks a person at a terminal. With `--json`,
-an error is an object on stdout, too, with `error` and `status`. `nightshift --install-completion` teaches your
-shell the words. This page is made by `python -m nightshift_cli.manual`.
+`--local` for the cloud of `make local`. Results go to stdout, everything else to stderr.
+`nightshift --install-completion` teaches your shell the words. This page is made by `python -m nightshift_cli.manual`.
+
+What changes something has `--dry-run`, which only says what would be done. What cannot be taken back, or costs money
+(`cancel`, `replay`, `retry`, `verify`), says so first, and asks at a terminal; with `--yes` nobody is asked, and where
+nobody can be asked (a pipe, a script, `--json`) it is not done without. `hold`, `resume`, `submit` and `job put` are
+done at once: what they do can be undone.
+
+With `--json` a command prints JSON alone to stdout, in the shape below; amounts that end in `_usd` are US dollars,
+times ISO 8601 in UTC, sizes bytes. An error is an object, too, with `error` (why) and `status` (the exit status), and
+with the keys of the command where it had something to say before.
 """
 
 
@@ -46,6 +54,8 @@ def _command(command: Any, path: str) -> Iterator[str]:
     yield "| | |\n|---|---|"
     for parameter in (*arguments, *options):
         yield f"| `{_names(parameter)}` | {_help(parameter)} |"
+    if shape := SHAPES.get(path.removeprefix("nightshift ")):
+        yield f"\n`--json`: {shape.words}."
 
 
 def _metavar(option: Any) -> str:

@@ -1,7 +1,8 @@
-"""Runs as text: the table of `runs`, the page of `show`, what `cancel` would do."""
+"""Runs as text: the table of `runs`, the page of `show`, what there is to be held or canceled."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from rich.table import Table
 
@@ -50,9 +51,23 @@ def put_page(view: View) -> None:
         _put_chunks(view.summary.chunks)
 
 
-def put_cancel(summary: Summary) -> None:
-    """Print what a cancel of the run would stop."""
-    put_lines(_cancel_lines(summary))
+def put_stopping(summary: Summary) -> None:
+    """Print what a cancel of the run would stop, a hold keep back, and a resume go on with."""
+    put_lines(_stopping_lines(summary))
+
+
+def stopping(summary: Summary) -> dict[str, Any]:
+    """Return what --json has of that."""
+    state = {state: [c for c in summary.chunks if c.state is state] for state in ChunkState}
+    return {
+        "in_flight": [
+            {"batch_id": c.batch_id, "chunk": c.id, "rows": c.rows, "adopted": c.adopted}
+            for c in state[ChunkState.SENT]
+        ],
+        "sending": [{"chunk": c.id, "rows": c.rows} for c in state[ChunkState.SENDING]],
+        "not_sent_rows": sum(c.rows for c in state[ChunkState.PLANNED]),
+        "planned": summary.run.planned,
+    }
 
 
 def put_lines(lines: Iterable[tuple[str, str]], to: Callable[[str], None] = put) -> None:
@@ -64,7 +79,7 @@ def put_lines(lines: Iterable[tuple[str, str]], to: Callable[[str], None] = put)
             to(f"{'':<9} {line}")
 
 
-def _cancel_lines(summary: Summary) -> Iterator[tuple[str, str]]:
+def _stopping_lines(summary: Summary) -> Iterator[tuple[str, str]]:
     run = summary.run
     sent, sending, planned = (
         [chunk for chunk in summary.chunks if chunk.state is state]

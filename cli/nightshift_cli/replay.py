@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import batched
-from typing import Annotated, Any, cast
+from typing import Any, cast
 
-import typer
 from rich.progress import track
 
 from nightshift import run_files
@@ -20,8 +19,9 @@ from nightshift.applying import Applier
 from nightshift.job import parse_job
 from nightshift.model import Chunk, ChunkState, Run, RunId, Tally, Worker
 from nightshift.ports import Ledger, Outputs, Tickets, TicketUpdate, Written
-from nightshift_cli.console import console, interruptible, put, put_json, say
-from nightshift_cli.exits import Exit
+from nightshift_cli.consent import DryRun, Yes, nothing_done, wanted
+from nightshift_cli.console import console, interruptible, put, put_json
+from nightshift_cli.exits import Refused
 from nightshift_cli.options import DEFAULT_STACK, AsJson, Local, RunArgument, StackName
 from nightshift_cli.stack import Stack, find
 
@@ -35,7 +35,8 @@ GET = 100
 def replay(
     run: RunArgument,
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without this, only say what would be written.")] = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
     json: AsJson = False,
     stack: StackName = DEFAULT_STACK,
     local: Local = False,
@@ -45,29 +46,54 @@ def replay(
     For a ticket table that was restored, or is another. A ticket that has an equal or newer answer stays as it is.
     """
     here = find(stack, local=local)
-    ledger = here.ledger()
-    found = ledger.run(RunId(run))
-    collected = [chunk for chunk in ledger.chunks(found.run_id) if chunk.state is ChunkState.COLLECTED]
-    table = here.outputs["TicketTableName"]
-    tickets = DynamoTickets(here.clients("dynamodb"), table) if yes else _Compared(here.clients("dynamodb"), table)
-    applier = _applier(here, found, cast("Tickets", tickets))
-    if applier.job.output.table is None:
-        say(f"run {run} writes no tickets: its job has no output.table")
-        raise typer.Exit(Exit.FAILED)
+    found = here.ledger().run(RunId(run))
     with interruptible("interrupted; the same command does the rest"):
-        total = _replayed(applier, collected)
+        if not yes:
+            total = _replayed(here, found, done=False)
+            told = _record(here, found, total, done=False)
+            if not json:
+                put(_line(here, total, "would be written"))
+            if not wanted("Write them?", yes=yes, dry_run=dry_run, told=told if json else None):
+                put_json(told) if json else nothing_done()
+                return
+        total = _replayed(here, found, done=True)
     if json:
-        put_json({
-            "run_id": run, "table": table, "done": yes, "written": total.tickets_written,
-            "unchanged": total.tickets_unchanged, "refused": total.tickets_refused,
-        })  # fmt: skip
-        return
-    verb = "are written" if yes else "would be written"
+        put_json(_record(here, found, total, done=True))
+    else:
+        put(_line(here, total, "are written"))
+
+
+def _record(stack: Stack, run: Run, total: Tally, *, done: bool) -> Mapping[str, Any]:
+    return {
+        "run_id": run.run_id,
+        "done": done,
+        "table": stack.outputs["TicketTableName"],
+        "written": total.tickets_written,
+        "unchanged": total.tickets_unchanged,
+        "refused": total.tickets_refused,
+    }
+
+
+def _line(stack: Stack, total: Tally, verb: str) -> str:
     refused = f", {total.tickets_refused:,} are refused" * bool(total.tickets_refused)
     unchanged = f"{total.tickets_unchanged:,} stay as they are"
-    put(f"{total.tickets_written:,} tickets {verb} in table {table}, {unchanged}{refused}")
-    if not yes:
-        say("nothing is written yet: add --yes")
+    table = stack.outputs["TicketTableName"]
+    return f"{total.tickets_written:,} tickets {verb} in table {table}, {unchanged}{refused}"
+
+
+def _replayed(stack: Stack, run: Run, *, done: bool) -> Tally:
+    """Apply a run's chunks from their archives' first line to the last; return what became of the tickets."""
+    client, table = stack.clients("dynamodb"), stack.outputs["TicketTableName"]
+    applier = _applier(stack, run, cast("Tickets", DynamoTickets(client, table) if done else _Compared(client, table)))
+    if applier.job.output.table is None:
+        raise Refused(f"run {run.run_id} writes no tickets: its job has no output.table")
+    collected = [chunk for chunk in stack.ledger().chunks(run.run_id) if chunk.state is ChunkState.COLLECTED]
+    stop_at, total = applier.clock() + PATIENCE, Tally()
+    told = console(stderr=True)
+    for chunk in track(collected, "chunks", console=told, transient=True, disable=not told.is_terminal):
+        fresh = replace(chunk, applied=0, tally=Tally())
+        total += applier.apply(fresh, Worker("replay", stop_at), stop_at=stop_at).tally
+    return total
 
 
 def _applier(stack: Stack, run: Run, tickets: Tickets) -> Applier:
@@ -76,16 +102,6 @@ def _applier(stack: Stack, run: Run, tickets: Tickets) -> Applier:
         job = parse_job(stream.read(), name=run.job.name, key=key)
     outputs = cast("Outputs", _Reading(stack.results()))
     return Applier(cast("Ledger", _Ledger()), outputs, tickets, stack.clock, run, job)
-
-
-def _replayed(applier: Applier, chunks: Sequence[Chunk]) -> Tally:
-    """Apply chunks from their archives' first line to the last; return what became of the tickets."""
-    stop_at, total = applier.clock() + PATIENCE, Tally()
-    told = console(stderr=True)
-    for chunk in track(chunks, "chunks", console=told, transient=True, disable=not told.is_terminal):
-        fresh = replace(chunk, applied=0, tally=Tally())
-        total += applier.apply(fresh, Worker("replay", stop_at), stop_at=stop_at).tally
-    return total
 
 
 class _Ledger:

@@ -60,10 +60,11 @@ def report(
     folder: Folder = None,
     *,
     no_open: Annotated[bool, typer.Option("--no-open", help="Only download it, and print where it is.")] = False,
+    json: AsJson = False,
     stack: StackName = DEFAULT_STACK,
     local: Local = False,
 ) -> None:
-    """Download a run's report and open it in the browser."""
+    """Download a run's report and open it in the browser; with --json it is only downloaded."""
     here = find(stack, local=local)
     found = here.ledger().run(RunId(run))
     key = run_files.report_page(found.run_id)
@@ -71,6 +72,9 @@ def report(
         raise NoReport(f"Run {run} has no report yet; {here.command(f'show {run}')}")
     path = (folder or Path(run)) / "report.html"
     _fetch(here, key, path)
+    if json:
+        put_json({"run_id": run, "file": str(path)})
+        return
     put(str(path))
     if not no_open:
         typer.launch(str(path))

@@ -1,16 +1,20 @@
 """`nightshift runs`, `show`, `hold`, `cancel` and `resume`: look at runs, and stop them or let them go on."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from nightshift.adapters.stepfunctions import execution_name
 from nightshift.model import Run, RunId, RunState
+from nightshift_cli.consent import DryRun, Yes, nothing_done, wanted
 from nightshift_cli.console import put_json, say
-from nightshift_cli.exits import Exit
+from nightshift_cli.exits import Exit, Refused
 from nightshift_cli.options import DEFAULT_STACK, AsJson, Local, RunArgument, StackName
-from nightshift_cli.page import put_cancel, put_page, put_runs
-from nightshift_cli.stack import find
-from nightshift_cli.view import Summary, summaries, view
+from nightshift_cli.page import put_page, put_runs, put_stopping, stopping
+from nightshift_cli.stack import Stack, find
+from nightshift_cli.view import Summary, state_of, summaries, view
+
+Reason = Annotated[str, typer.Option(help="Why, for whoever looks at the run.")]
 
 
 def list_runs(
@@ -45,27 +49,37 @@ def show(run: RunArgument, *, json: AsJson = False, stack: StackName = DEFAULT_S
 def hold(
     run: RunArgument,
     *,
-    reason: Annotated[str, typer.Option(help="Why, for whoever looks at the run.")],
+    reason: Reason,
+    dry_run: DryRun = False,
+    json: AsJson = False,
     stack: StackName = DEFAULT_STACK,
     local: Local = False,
 ) -> None:
     """Hold a run: nothing more is sent; what is in flight is still collected."""
     here = find(stack, local=local)
-    if here.control().hold(RunId(run), reason):
-        say(f"held; {here.command(f'resume {run}')} lets it go on")
+    found = _unfinished(here, RunId(run), "hold")
+    if dry_run:
+        _dry(here, found, json=json)
         return
-    found = here.ledger().run(RunId(run))
-    if found.state is RunState.DONE:
-        say(f"run {run} is done; there is nothing to hold")
-        raise typer.Exit(Exit.FAILED)
-    say(f"run {run} is held already{_reason(found)}")
+    fresh = here.control().hold(found.run_id, reason)
+    held = here.ledger().run(found.run_id)
+    if held.hold is None:
+        raise Refused(f"run {run} is done; there is nothing to hold")
+    if json:
+        put_json(_record(held, done=fresh))
+    elif fresh:
+        say(f"held; {here.command(f'resume {run}')} lets it go on")
+    else:
+        say(f"run {run} is held already, {held.hold.code}: {held.hold.reason}")
 
 
 def cancel(
     run: RunArgument,
     *,
-    reason: Annotated[str, typer.Option(help="Why, for whoever looks at the run.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without this, only say what would be canceled.")] = False,
+    reason: Reason,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    json: AsJson = False,
     stack: StackName = DEFAULT_STACK,
     local: Local = False,
 ) -> None:
@@ -75,23 +89,28 @@ def cancel(
     sent again.
     """
     here = find(stack, local=local)
-    if yes:
-        canceled = here.control().cancel(RunId(run), reason)
+    found = _unfinished(here, RunId(run), "cancel")
+    if not yes:
+        seen = Summary(found, here.ledger().chunks(found.run_id))
+        told = _record(found, done=False) | stopping(seen)
+        if not json:
+            put_stopping(seen)
+        if not wanted("Cancel it?", yes=yes, dry_run=dry_run, told=told if json else None):
+            put_json(told) if json else nothing_done()
+            return
+    canceled = here.control().cancel(found.run_id, reason)
+    if json:
+        put_json(_record(canceled, done=True))
+    else:
         say(f"held; execution {canceled.execution} cancels its batches; {here.command(f'show {run}')}")
-        return
-    ledger = here.ledger()
-    found = ledger.run(RunId(run))
-    if found.state is RunState.DONE:
-        say(f"run {run} is done; there is nothing to cancel")
-        raise typer.Exit(Exit.FAILED)
-    put_cancel(Summary(found, ledger.chunks(found.run_id)))
-    say("nothing is canceled yet: add --yes")
 
 
 def resume(
     run: RunArgument,
     *,
     approve: Annotated[bool, typer.Option("--approve", help="Go on in spite of the reason it was held for.")] = False,
+    dry_run: DryRun = False,
+    json: AsJson = False,
     stack: StackName = DEFAULT_STACK,
     local: Local = False,
 ) -> None:
@@ -100,9 +119,40 @@ def resume(
     It also starts the loop of a run again that is not held, should it have died.
     """
     here = find(stack, local=local)
+    if dry_run:
+        _dry(here, _unfinished(here, RunId(run), "resume"), json=json)
+        return
     resumed = here.control().resume(RunId(run), approve=approve)
-    say(f"goes on, in execution {resumed.execution}; {here.command(f'show {run}')}")
+    if json:
+        put_json(_record(resumed, done=True))
+    else:
+        say(f"goes on, in execution {resumed.execution}; {here.command(f'show {run}')}")
 
 
-def _reason(run: Run) -> str:
-    return f", {run.hold.code}: {run.hold.reason}" if run.hold else ""
+def _unfinished(stack: Stack, run_id: RunId, verb: str) -> Run:
+    """Return a run that something can be done to."""
+    found = stack.ledger().run(run_id)
+    if found.state is RunState.DONE:
+        raise Refused(f"run {run_id} is done; there is nothing to {verb}")
+    return found
+
+
+def _dry(stack: Stack, run: Run, *, json: bool) -> None:
+    """Say what there is to be held or to go on with."""
+    seen = Summary(run, stack.ledger().chunks(run.run_id))
+    if json:
+        put_json(_record(run, done=False) | stopping(seen))
+    else:
+        put_stopping(seen)
+        nothing_done()
+
+
+def _record(run: Run, *, done: bool) -> dict[str, Any]:
+    """Return what --json has of a run that something was done to, or would be."""
+    return {
+        "run_id": run.run_id,
+        "done": done,
+        "state": state_of(run),
+        "hold": run.hold,
+        "execution": execution_name(run.run_id, run.execution),
+    }

@@ -15,6 +15,7 @@ from nightshift.intake import run_id_for
 from nightshift.job import Job, parse_job
 from nightshift.model import InputRef, Run, RunId
 from nightshift.trigger import HAND
+from nightshift_cli.consent import DryRun, nothing_done
 from nightshift_cli.console import console, put, put_json, say
 from nightshift_cli.exits import Exit
 from nightshift_cli.mending import ways_out
@@ -73,6 +74,18 @@ class Start:
             self._start_by_hand(ref)
         self._show(ref, run_id_for(self.job, ref), json=json, told=told or {})
 
+    def tell(self, file: Path, key: str, *, json: bool) -> None:
+        """Say what would come of a file."""
+        ref = InputRef(self.stack.outputs["InputBucketName"], key, "", file.stat().st_size, self.stack.clock())
+        state = "waits for the night" if self.nightly and not self.now else "starts a run"
+        if json:
+            put_json(_record(ref, None, state))
+            return
+        put(f"s3://{ref.bucket}/{ref.key}")
+        estimate = self.stack.command(f"estimate {file} --job {self.job}")
+        say(f"a file of {ref.size:,} bytes that {state}; {estimate} says what that costs")
+        nothing_done()
+
     def _start_by_hand(self, ref: InputRef) -> None:
         """Invoke the submit function as the schedule would, for one file."""
         event = {"source": HAND, "job": self.job, "key": ref.key, "version_id": ref.version_id}
@@ -107,6 +120,7 @@ def submit(
     *,
     now: Now = False,
     wait: Wait = 30,
+    dry_run: DryRun = False,
     json: AsJson = False,
     stack: StackName = DEFAULT_STACK,
     local: Local = False,
@@ -117,7 +131,11 @@ def submit(
     """
     here = find(stack, local=local)
     start = Start(here, job, usable_job(here, job).schedule == "nightly", now, wait)
-    start.follow(start.upload(file, f"inbox/{job}/{file.name}", tell=not json), json=json)
+    key = f"inbox/{job}/{file.name}"
+    if dry_run:
+        start.tell(file, key, json=json)
+    else:
+        start.follow(start.upload(file, key, tell=not json), json=json)
 
 
 def usable_job(stack: Stack, name: str) -> Job:

@@ -128,7 +128,7 @@ def test_a_run_that_is_canceled_in_mid_flight_keeps_what_is_done_and_sends_the_r
     began = datetime.fromisoformat(night.batches(night.runs()[0])[0]["created_at"])
     night.until(lambda: _hours(night, began) > 5)  # a look each 6 min, in tenths of a second
 
-    status, told = nightshift("cancel", run_id, "--reason", "wrong prompt")
+    status, told = nightshift("cancel", run_id, "--reason", "wrong prompt", "--dry-run")
     assert (status, "in flight msgbatch_" in told, "not sent  10 rows in 1 chunks" in told) == (Exit.DONE, True, True)
     assert night.runs()[0]["hold"]["code"] == "NO_MONEY"
     assert nightshift("cancel", run_id, "--reason", "wrong prompt", "--yes")[0] == Exit.DONE

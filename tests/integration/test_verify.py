@@ -113,7 +113,7 @@ def test_a_person_has_texts_compared_that_no_job_asked_for(night: Night, nightsh
     (run,) = night.settle()
     assert "verification.json" not in files(night, run)
 
-    status, told = nightshift("verify", run["run_id"], "--sample", "2")
+    status, told = nightshift("verify", run["run_id"], "--sample", "2", "--dry-run")
     assert (status, told.startswith("2 rows cost $0.0002")) == (Exit.DONE, True)
     assert nightshift("verify", run["run_id"], "--sample", "2", "--yes")[0] == Exit.DONE
     night.until(lambda: night.runs()[0]["verified"])

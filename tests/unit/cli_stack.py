@@ -3,7 +3,7 @@
 import json
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.model import RunId
 from nightshift_cli.app import app
+from nightshift_cli.shapes import ERROR, SHAPES
 
 JOB = b"""\
 job: triage
@@ -103,6 +104,19 @@ def serving() -> Iterator[Plane]:
         thread.join()
 
 
+def hold_to_shape(words: Sequence[str], printed: str) -> None:
+    """See that what a command prints with --json has the keys that are documented, and no other."""
+    name = " ".join(words[:2]) if words[0] == "job" else words[0]
+    shape = SHAPES[name]
+    told = [json.loads(line) for line in printed.splitlines()] if name == "watch" else json.loads(printed)
+    failed = isinstance(told, dict) and "error" in told
+    if shape.each and not failed:
+        assert isinstance(told, list)
+    for each in told if isinstance(told, list) else [told]:
+        allowed = shape.keys.keys() | (ERROR.keys() if failed else set())
+        assert each.keys() <= allowed, (name, each.keys() - allowed)
+
+
 class CliStack:
     """A stack, and a person at the command line who has named it in NIGHTSHIFT_STACK."""
 
@@ -168,5 +182,7 @@ class CliStack:
         }
         words = [str(arg) for arg in args]
         result = CliRunner().invoke(app, words, input=answer, env=usual | environment, catch_exceptions=False)
+        if "--json" in words:
+            hold_to_shape(words, result.stdout)
         out, err = ([line.rstrip() for line in text.splitlines()] for text in (result.stdout, result.stderr))
         return Said(result.exit_code, out, err)

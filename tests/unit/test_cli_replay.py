@@ -1,5 +1,6 @@
 """`nightshift replay`: answers from the archive into a ticket table that has lost them, or some."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from nightshift import run_files
 from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.model import Archive, BatchId, ChunkState, RowClass, Tally
+from nightshift_cli import consent
 from nightshift_cli.exits import Exit
 from tests.unit.cli_stack import JOB, CliStack, Said, serving
 from tests.unit.made import RUN, chunk, run
@@ -61,10 +63,10 @@ def said(nightshift: CliStack, words: str, *more: str) -> Said:
     return Said(Exit.DONE, [words.format(table=f"table tickets-{nightshift.name}")], list(more))
 
 
-def test_without_yes_it_only_says_what_would_be_written(nightshift: CliStack) -> None:
-    assert nightshift("replay", RUN) == said(
-        nightshift, "3 tickets would be written in {table}, 0 stay as they are", "nothing is written yet: add --yes"
-    )
+def test_without_yes_where_nobody_is_asked_it_only_says_what_would_be_written(nightshift: CliStack) -> None:
+    told = "3 tickets would be written in {table}, 0 stay as they are"
+    assert nightshift("replay", RUN, "--dry-run") == said(nightshift, told, "nothing is done: this was a dry run")
+    assert nightshift("replay", RUN) == replace(said(nightshift, told, consent.UNASKED), status=Exit.USAGE)
     assert tickets(nightshift) == {}
 
 
@@ -72,7 +74,7 @@ def test_with_yes_the_answers_are_in_the_tickets_and_a_second_time_changes_nothi
     before = nightshift.ledger.chunks(RUN)
     objects = nightshift.client("s3").list_objects_v2(Bucket=nightshift.outputs)["KeyCount"]
 
-    first, dry = nightshift("replay", RUN, "--yes"), nightshift("replay", RUN)
+    first, dry = nightshift("replay", RUN, "--yes"), nightshift("replay", RUN, "--dry-run")
     again = nightshift("replay", RUN, "--yes")
 
     assert first == said(nightshift, "3 tickets are written in {table}, 0 stay as they are")
@@ -90,11 +92,22 @@ def test_a_ticket_with_a_newer_answer_stays_as_it_is(nightshift: CliStack) -> No
         Item={"ticket_id": {"S": newest}, "nightshift_order": {"S": NEWER}, "category": {"S": "by hand"}},
     )
 
-    dry = nightshift("replay", RUN)
+    dry = nightshift("replay", RUN, "--dry-run")
     nightshift("replay", RUN, "--yes")
 
     assert dry.out == [f"2 tickets would be written in table tickets-{nightshift.name}, 1 stay as they are"]
     assert tickets(nightshift)[newest] == "by hand"
+
+
+def test_as_json_it_has_what_was_or_would_be_written(nightshift: CliStack) -> None:
+    table = f"tickets-{nightshift.name}"
+    record = {"run_id": RUN, "done": False, "table": table, "written": 3, "unchanged": 0, "refused": 0}
+
+    dry, done = (
+        json.loads("\n".join(nightshift("replay", RUN, word, "--json").out)) for word in ("--dry-run", "--yes")
+    )
+
+    assert [dry, done] == [record, record | {"done": True}]
 
 
 def test_a_run_whose_job_writes_no_tickets_is_refused(nightshift: CliStack) -> None:

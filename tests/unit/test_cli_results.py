@@ -84,6 +84,9 @@ def test_the_report_is_fetched_anew_and_opened_unless_a_person_wants_the_path_al
     put(nightshift, "report.html", b"new page")
     assert nightshift("report", RUN, tmp_path) == Said(Exit.DONE, [str(page)], [])
     assert (page.read_bytes(), opened) == (b"new page", [str(page)])
+    as_json = nightshift("report", RUN, tmp_path, "--json")
+    assert json.loads("\n".join(as_json.out)) == {"run_id": RUN, "file": str(page)}
+    assert opened == [str(page)]
 
 
 def test_a_run_without_a_report_or_no_run_is_one_line_and_a_status(

@@ -26,7 +26,7 @@ from nightshift.model import (
     Tally,
 )
 from nightshift.prices import price_sheet
-from nightshift_cli import columns
+from nightshift_cli import columns, consent
 from nightshift_cli import stack as stacks
 from nightshift_cli.console import span
 from nightshift_cli.exits import Exit
@@ -383,8 +383,10 @@ def test_cancel_first_only_says_what_would_be_canceled(nightshift: CliStack) -> 
     nightshift.ledger.start_send(chunk(4), intent(4))
     before = nightshift.ledger.run(RUN)
 
-    said = nightshift("cancel", RUN, "--reason", "wrong prompt")
+    said = nightshift("cancel", RUN, "--reason", "wrong prompt", "--dry-run")
+    unasked = nightshift("cancel", RUN, "--reason", "wrong prompt")
 
+    assert (unasked.status, unasked.out, unasked.err) == (Exit.USAGE, said.out, [consent.UNASKED])
     assert said == Said(
         Exit.DONE,
         [
@@ -395,7 +397,7 @@ def test_cancel_first_only_says_what_would_be_canceled(nightshift: CliStack) -> 
             "sending   3 rows of g0-000004: their batch is canceled if its create is answered",
             "not sent  6 rows in 2 chunks; the plan is not finished",
         ],
-        ["nothing is canceled yet: add --yes"],
+        ["nothing is done: this was a dry run"],
     )
     assert nightshift.ledger.run(RUN) == before
 
@@ -403,7 +405,7 @@ def test_cancel_first_only_says_what_would_be_canceled(nightshift: CliStack) -> 
 def test_cancel_with_yes_holds_the_run_and_starts_the_execution_that_cancels(nightshift: CliStack) -> None:
     nightshift.ledger.create_run(run(hold=Hold(HoldCode.API_KEY, "401", START), planned=True))
 
-    looked = nightshift("cancel", RUN, "--reason", "wrong prompt")
+    looked = nightshift("cancel", RUN, "--reason", "wrong prompt", "--dry-run")
     said = nightshift("cancel", RUN, "--reason", "wrong prompt", "--yes")
 
     assert looked.out[1:] == ["state     held: API_KEY", "in flight no batch", "not sent  0 rows in 0 chunks"]
@@ -419,6 +421,55 @@ def test_cancel_with_yes_holds_the_run_and_starts_the_execution_that_cancels(nig
         "→ or send what was never sent: nightshift resume triage-20261122-abcdefgh",
     ]
     assert "loop      triage-20261122-abcdefgh-c0002 RUNNING" in shown.out
+
+
+@pytest.mark.parametrize("words", [("hold", RUN, "--reason", "x"), ("resume", RUN), ("cancel", RUN, "--reason", "x")])
+def test_a_dry_run_tells_what_there_is_to_be_stopped_and_changes_nothing(
+    nightshift: CliStack, words: tuple[str, ...]
+) -> None:
+    nightshift.ledger.create_run(run())
+    sent(nightshift.ledger, 1, adopted=True)
+    nightshift.ledger.plan_chunk(chunk(2))
+    before = nightshift.ledger.run(RUN)
+
+    said, as_json = nightshift(*words, "--dry-run"), nightshift(*words, "--dry-run", "--json")
+
+    assert said.status == as_json.status == Exit.DONE
+    assert said.out[-1] == "not sent  3 rows in 1 chunks; the plan is not finished"
+    assert said.err == ["nothing is done: this was a dry run"]
+    assert json.loads("\n".join(as_json.out)) == {
+        "run_id": RUN,
+        "done": False,
+        "state": "open",
+        "hold": None,
+        "execution": f"{RUN}-c0001",
+        "in_flight": [{"batch_id": "msgbatch_1", "chunk": "g0-000001", "rows": 3, "adopted": True}],
+        "sending": [],
+        "not_sent_rows": 3,
+        "planned": False,
+    }
+    assert nightshift.ledger.run(RUN) == before
+
+
+def test_hold_cancel_and_resume_tell_programs_how_the_run_is_now(nightshift: CliStack) -> None:
+    nightshift.ledger.create_run(run())
+    nightshift.put_job()
+
+    told = [
+        json.loads("\n".join(nightshift(*words, "--json").out))
+        for words in (
+            ("hold", RUN, "--reason", "wrong file"),
+            ("hold", RUN, "--reason", "another"),
+            ("cancel", RUN, "--reason", "wrong prompt", "--yes"),
+            ("resume", RUN),
+        )
+    ]
+
+    holds = [each["hold"] and (each["hold"]["code"], each["hold"]["reason"]) for each in told]
+    canceled = ("CANCELED", "wrong prompt (was held before, BY_HAND: wrong file)")
+    assert holds == [("BY_HAND", "wrong file"), ("BY_HAND", "wrong file"), canceled, None]
+    assert [each["done"] for each in told] == [True, False, True, True]
+    assert [each["execution"][-5:] for each in told] == ["c0001", "c0001", "c0002", "c0003"]
 
 
 def test_resume_with_approve_waves_the_reason_through(nightshift: CliStack) -> None:
@@ -453,7 +504,7 @@ def test_a_run_that_is_done_is_neither_held_nor_canceled_nor_resumed(nightshift:
         Exit.FAILED, [], ["run triage-20261122-abcdefgh is done; there is nothing to cancel"]
     )
     assert nightshift("cancel", RUN, "--reason", "late", "--yes") == Said(
-        Exit.FAILED, [], ["Run triage-20261122-abcdefgh is done; there is nothing to cancel."]
+        Exit.FAILED, [], ["run triage-20261122-abcdefgh is done; there is nothing to cancel"]
     )
     assert nightshift("resume", RUN) == Said(
         Exit.FAILED, [], ["Run triage-20261122-abcdefgh is done; there is nothing to resume."]

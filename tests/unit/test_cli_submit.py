@@ -1,5 +1,6 @@
 """`nightshift submit` and `nightshift job put`, into buckets of a local AWS."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -142,6 +143,47 @@ def test_a_run_that_is_held_at_once_is_told_with_what_mends_it(nightshift: CliSt
         "  → nightshift job put jobs/triage.yaml",
         f"  → nightshift resume {run_id}",
     ]
+
+
+def test_a_dry_run_checks_the_job_and_uploads_nothing(nightshift: CliStack, file: Path, tmp_path: Path) -> None:
+    nightshift.put_job(NIGHTLY)
+    (job := tmp_path / "triage.yaml").write_bytes(JOB)
+    address = f"s3://{nightshift.inputs}/inbox/triage/tickets.jsonl"
+    estimate = f"nightshift estimate {file} --job triage says what that costs"
+
+    waits = nightshift("submit", file, "--job", "triage", "--dry-run")
+    starts = nightshift("submit", file, "--job", "triage", "--now", "--dry-run")
+    put = nightshift("job", "put", job, "--dry-run")
+
+    told = "a file of {} bytes that {}; {}"
+    size, dry = file.stat().st_size, "nothing is done: this was a dry run"
+    assert waits == Said(Exit.DONE, [address], [told.format(size, "waits for the night", estimate), dry])
+    assert starts == Said(Exit.DONE, [address], [told.format(size, "starts a run", estimate), dry])
+    assert put == Said(Exit.DONE, [f"s3://{nightshift.inputs}/jobs/triage.yaml"], [dry])
+    assert nightshift.keys() == ["jobs/triage.yaml"]
+    assert nightshift.object("jobs/triage.yaml") == NIGHTLY
+    assert nightshift.plane.invoked == []
+
+
+def test_as_json_submit_and_job_put_tell_what_they_did(nightshift: CliStack, file: Path, tmp_path: Path) -> None:
+    nightshift.put_job(NIGHTLY)
+    (job := tmp_path / "triage.yaml").write_bytes(JOB)
+    nightshift.plane.on_invoke = lambda event: open_run(nightshift, event)
+
+    dry = nightshift("submit", file, "--job", "triage", "--dry-run", "--json")
+    waits = nightshift("submit", file, "--job", "triage", "--json")
+    starts = nightshift("submit", file, "--job", "triage", "--now", "--json")
+    put = nightshift("job", "put", job, "--json")
+
+    told = [json.loads("\n".join(each.out)) for each in (dry, waits, starts)]
+    assert [each["state"] for each in told] == ["waits for the night", "waits for the night", "open"]
+    assert [each["run_id"] for each in told] == [None, None, run_of(nightshift, file)]
+    assert told[1]["input"]["key"] == "inbox/triage/tickets.jsonl"
+    assert [bool(each["input"]["version_id"]) for each in told] == [False, True, True]
+    assert json.loads("\n".join(put.out)) == {
+        "done": True, "job": "triage", "bucket": nightshift.inputs, "key": "jobs/triage.yaml", "schedule": "upload",
+    }  # fmt: skip
+    assert [each.err for each in (dry, waits, starts, put)] == [[], [], [], []]
 
 
 def test_a_job_that_is_not_there_costs_no_upload(nightshift: CliStack, file: Path) -> None:

@@ -1,5 +1,6 @@
 """`nightshift verify` says what it costs before it does anything, and then leaves it to the function."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -13,6 +14,7 @@ from nightshift.model import Archive, BatchId, ChunkState, RowClass, Tally, Veri
 from nightshift.prices import price_sheet
 from nightshift.requests import request_line
 from nightshift.verification import mark
+from nightshift_cli import consent
 from nightshift_cli.exits import Exit
 from tests.unit.cli_stack import JOB, CliStack, Said, serving
 from tests.unit.conftest import START
@@ -55,13 +57,11 @@ def put(nightshift: CliStack, key: str, data: bytes) -> None:
     nightshift.client("s3").put_object(Bucket=nightshift.outputs, Key=key, Body=data)
 
 
-def test_without_yes_it_only_says_what_it_costs(nightshift: CliStack) -> None:
+def test_without_yes_where_nobody_is_asked_it_only_says_what_it_costs(nightshift: CliStack) -> None:
     finished(nightshift)
-    assert nightshift("verify", RUN) == Said(
-        Exit.DONE,
-        ["3 rows cost $0.00011 at most, at the synchronous price"],
-        ["nothing is asked yet: add --yes"],
-    )
+    told = ["3 rows cost $0.00011 at most, at the synchronous price"]
+    assert nightshift("verify", RUN, "--dry-run") == Said(Exit.DONE, told, ["nothing is done: this was a dry run"])
+    assert nightshift("verify", RUN) == Said(Exit.USAGE, told, [consent.UNASKED])
     assert nightshift.plane.invoked == []
 
 
@@ -91,10 +91,26 @@ def test_rows_that_were_asked_before_are_named_and_cost_nothing_more(nightshift:
     finished(nightshift)
     for name in ids(chunk().id, 3)[:2]:
         put(nightshift, run_files.asked(RUN, name), mark(BOUND))
-    assert nightshift("verify", RUN).out == [
+    assert nightshift("verify", RUN, "--dry-run").out == [
         "1 rows cost $0.000036 at most, at the synchronous price",
         "2 more of the sample were asked before, for $0.000071, and are not asked again",
     ]
+
+
+def test_as_json_it_has_what_it_costs_and_where_the_comparison_will_be(nightshift: CliStack) -> None:
+    finished(nightshift)
+    uri = f"s3://{nightshift.outputs}/runs/{RUN}/verification.json"
+    record = {
+        "run_id": RUN, "done": False, "rows": 3, "bound_usd": 0.0001068, "max_usd": 0.0001068, "asked_before": 0,
+        "spent_usd": 0.0, "verification": uri,
+    }  # fmt: skip
+
+    dry, done = (
+        json.loads("\n".join(nightshift("verify", RUN, word, "--json").out)) for word in ("--dry-run", "--yes")
+    )
+
+    assert [dry, done] == [record, record | {"done": True}]
+    assert nightshift.plane.invoked == [("Event", {"v": 1, "run_id": RUN})]
 
 
 def test_show_names_the_comparison_and_what_makes_one_where_the_loop_ended_without(nightshift: CliStack) -> None:
