@@ -150,7 +150,7 @@ def decode(url: str, batch: str) -> Any:
     from nightshift.model import RowClass
     from nightshift.outcomes import outcomes
 
-    api, read = batches(url), answer_reader(Output(text=True))
+    api, read = batches(url), answer_reader(Output(text=True), {})
 
     def work() -> dict[str, int]:
         rows = tokens = letters = 0

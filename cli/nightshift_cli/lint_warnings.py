@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from datetime import date
 from enum import StrEnum
 
-from nightshift.api_rules import RETIRED
+from nightshift.api_rules import RETIRED, forces_tools
 from nightshift.caching import least_prefix
 from nightshift.job import Job
-from nightshift.requests import shared_params
+from nightshift.requests import shared_params, tool_choice
 from nightshift.yaml_lines import Path
 from nightshift_cli.job import price_problems
 
@@ -45,6 +45,7 @@ def warnings(job: Job, today: date) -> Iterator[Warned]:
     yield from ((path, Severity.ERROR, reason) for path, reason in price_problems(today, job))
     yield from _thinking(job)
     yield from _room(job)
+    yield from _tool(job)
     yield from _cache(job)
     if "{{" in job.system:
         yield ("system",), Severity.WARNING, "`{{ … }}` is sent as it stands: `system` is no template; use `prompt`"
@@ -71,6 +72,23 @@ def _room(job: Job) -> Iterator[Warned]:
     if longest and job.max_tokens < wanted:
         why = f"too small for the label `{longest}`, which may take {wanted} tokens: its answers would be cut short"
         yield ("max_tokens",), Severity.WARNING, why
+
+
+def _tool(job: Job) -> Iterator[Warned]:
+    if job.output.tool is None or (called := job.output.tool_in(job.params)) is None:
+        return
+    if tool_choice(job, job.output.tool)["type"] == "auto":
+        if len(job.params["tools"]) > 1:
+            why = "beside other tools"
+        elif not forces_tools(job.model, "disabled"):
+            why = f"on `{job.model}`"
+        else:
+            why = "on a model that thinks (with `thinking: disabled` it can be)"
+        text = "an answer may be a text, and the row then ends as `invalid`: `no_tool_call`"
+        yield ("output", "tool"), Severity.WARNING, f"its call cannot be forced {why}: {text}"
+    if called[1].get("strict") is not True:
+        why = "without `strict: true` the API does not hold a call to its schema: some may be `invalid`"
+        yield ("params", "tools", called[0]), Severity.NOTE, why
 
 
 def _cache(job: Job) -> Iterator[Warned]:

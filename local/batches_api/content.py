@@ -4,10 +4,12 @@ Messages marked *seen* stand in public threads about the live API; the others ar
 service's own validation uses.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from . import schema
 from .rows import RowError, extra, invalid, required
 
 type Json = dict[str, Any]
@@ -17,6 +19,7 @@ SAMPLING_FREE = "2026-10-21"
 
 MAX_MESSAGES = 100_000
 MAX_BREAKPOINTS = 4
+TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 
 BLOCK_TYPES = frozenset(
     {
@@ -134,8 +137,7 @@ def _content_shape(path: str, content: object) -> Iterator[RowError]:
 def _block(block: Block, version: str) -> Iterator[RowError]:
     path, role, value = block
     if role == "tools":
-        if not isinstance(value.get("name"), str):
-            yield required(f"{path}.name")
+        yield from _tool(path, value)
         return
     kind = value.get("type")
     if kind is None:
@@ -146,6 +148,23 @@ def _block(block: Block, version: str) -> Iterator[RowError]:
         yield from _text(block, version)
     elif kind in {"image", "document"}:
         yield from _file(block, version)
+
+
+def _tool(path: str, tool: Json) -> Iterator[RowError]:
+    """Yield what is wrong with a tool; only those that the client runs have a schema of their own."""
+    name, custom = tool.get("name"), tool.get("type", "custom") == "custom"
+    if not isinstance(name, str):
+        yield required(f"{path}.custom.name" if custom else f"{path}.name")
+    elif custom and not TOOL_NAME.fullmatch(name):
+        yield invalid(f"{path}.custom.name: String should match pattern '^{TOOL_NAME.pattern}$'")  # seen
+    if custom and not isinstance(tool.get("input_schema"), dict):
+        yield required(f"{path}.custom.input_schema")  # seen
+    elif custom and tool["input_schema"].get("type") is None:
+        yield required(f"{path}.custom.input_schema.type")  # seen
+    elif custom and tool["input_schema"]["type"] != "object":
+        yield invalid(f"{path}.custom.input_schema.type: Input should be 'object'")  # seen
+    elif custom and tool.get("strict"):
+        yield from schema.problems(tool["input_schema"], f"{path}.custom.input_schema")
 
 
 def _text(block: Block, version: str) -> Iterator[RowError]:

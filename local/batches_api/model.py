@@ -2,8 +2,9 @@
 
 * With `output_config.format` it answers with a value that conforms to the schema: for an `enum` the value whose words
   the last user message has most of ("I was billed twice" → `billing`), else one fixed by a hash of that text;
-  everything else by a line of that text with such a label (`Total: 12.50`), or filled by type. With a forced tool, the
-  tool's input likewise. Otherwise sentences made of the text's labelled lines, or a short one that says what it is.
+  everything else by a line of that text with such a label (`Total: 12.50`), or filled by type. With a tool of the
+  client's own, the tool's input likewise; where nothing forces the call, one text of ten is answered by a text.
+  Otherwise sentences made of the text's labelled lines, or a short one that says what it is.
 * It "thinks" for a fixed number of tokens by effort where thinking is on (asked for, or the model's default), and the
   thinking counts towards `max_tokens`: a small limit yields a thinking block and nothing else, as on Haiku 5.5.
 * An answer that does not fit `max_tokens` is cut there, with `stop_reason: max_tokens`.
@@ -23,6 +24,9 @@ from .usage import CHARACTERS_PER_TOKEN, tokens
 
 THINKING_TOKENS = {"low": 24, "medium": 64, "high": 160, "xhigh": 320, "max": 640}
 """By effort; invented."""
+
+UNCALLED = 10
+"""One text of so many is answered without a call of a tool, where nothing forces it; invented."""
 
 SHOWN_WORDS = 8
 """Words of the request that a free text answer repeats."""
@@ -69,13 +73,15 @@ def answer(params: Json, model: Model, *, shout: bool = False, broken: bool = Fa
         params: the request.
         model: the model it names.
         shout: put enum values in upper case.
-        broken: leave the closing brace out of a structured answer, and still end the turn.
+        broken: leave the closing brace out of a structured answer, or all out of a tool's input, and still end.
         cut: stop as if `max_tokens` were half of what the answer needs.
     """
     thinking = _thinking(params, model)
     block, size = _block(params, shout=shout)
-    text = block.get("text", "")
-    if broken:
+    called, text = block["type"] == "tool_use", block.get("text", "")
+    if broken and called:
+        block["input"] = {}
+    elif broken:
         text = block["text"] = text[:-1]
     room = params["max_tokens"] - (tokens(thinking[0]["signature"]) if thinking else 0)
     spent = params["max_tokens"] - room
@@ -84,13 +90,13 @@ def answer(params: Json, model: Model, *, shout: bool = False, broken: bool = Fa
     if room <= 0:
         return Answer(thinking, "max_tokens", params["max_tokens"], params["max_tokens"] if thinking else 0)
     if size > room:
-        kept = [{"type": "text", "text": text[: room * CHARACTERS_PER_TOKEN]}] if text else []
-        return Answer([*thinking, *kept], "max_tokens", spent + room, spent)
+        kept = block | ({"input": {}} if called else {"text": text[: room * CHARACTERS_PER_TOKEN]})
+        return Answer([*thinking, kept], "max_tokens", spent + room, spent)
     stop = next((s for s in params.get("stop_sequences") or () if s and s in text), None)
     if stop is not None:
         block, size = _text(text[: text.index(stop)])
         return Answer([*thinking, block], "stop_sequence", spent + size, spent, stop)
-    return Answer([*thinking, block], "tool_use" if block["type"] == "tool_use" else "end_turn", spent + size, spent)
+    return Answer([*thinking, block], "tool_use" if called else "end_turn", spent + size, spent)
 
 
 def _thinking(params: Json, model: Model) -> list[Json]:
@@ -111,10 +117,8 @@ def _block(params: Json, *, shout: bool) -> tuple[Json, int]:
     if form is not None:
         value = Filler(form["schema"], text, shout=shout).value(form["schema"])
         return _text(msgspec.json.encode(value).decode())
-    choice = (params.get("tool_choice") or {}).get("type")
-    if choice in {"any", "tool"} and params.get("tools"):
-        named = [tool for tool in params["tools"] if tool["name"] == params["tool_choice"].get("name")]
-        return _tool_use((named or params["tools"])[0], text)
+    if (tool := _called(params, text)) is not None:
+        return _tool_use(tool, text, shout=shout)
     if len(said := facts(text)) >= A_SHEET:
         return _text(f"Stand-in text {_hash(text)[:8]}. {prose(said, int(_hash(text), 16))}")
     words = " ".join(text.split()[:SHOWN_WORDS])
@@ -125,9 +129,20 @@ def _text(text: str) -> tuple[Json, int]:
     return {"type": "text", "text": text}, tokens(text)
 
 
-def _tool_use(tool: Json, text: str) -> tuple[Json, int]:
-    schema = tool.get("input_schema") or {}
-    value = Filler(schema, text).value({"type": "object", **schema})
+def _called(params: Json, text: str) -> Json | None:
+    """Return the tool that is called: the one that is named, else the first that the client runs."""
+    choice = params.get("tool_choice") or {"type": "auto"}
+    tools = [tool for tool in params.get("tools") or () if tool.get("type", "custom") == "custom"]
+    named = [tool for tool in tools if tool["name"] == choice.get("name")]
+    forced = choice["type"] in {"any", "tool"}
+    if choice["type"] == "none" or not (forced or int(_hash(text), 16) % UNCALLED):
+        return None
+    return next(iter(named or tools), None)
+
+
+def _tool_use(tool: Json, text: str, *, shout: bool) -> tuple[Json, int]:
+    schema = tool["input_schema"]
+    value = Filler(schema, text, shout=shout).value({"type": "object", **schema})
     block = {"type": "tool_use", "id": f"toolu_01{_hash(text)}", "name": tool["name"], "input": value}
     return block, tokens(msgspec.json.encode(value).decode())
 

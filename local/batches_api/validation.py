@@ -163,6 +163,9 @@ def _budget(params: Json, thinking: Json, model: Model) -> Iterator[RowError]:
 
 
 def _tools(params: Json, model: Model) -> Iterator[RowError]:
+    names = [tool["name"] for tool in params.get("tools") or ()]
+    if len(set(names)) < len(names):
+        yield invalid("tools: Tool names must be unique.")  # seen
     choice = params.get("tool_choice")
     if choice is None:
         return
@@ -170,10 +173,14 @@ def _tools(params: Json, model: Model) -> Iterator[RowError]:
     if kind not in {"auto", "any", "tool", "none"}:
         yield invalid("tool_choice: Input tag does not match any of the expected tags: 'any', 'auto', 'none', 'tool'")
         return
-    if kind == "tool" and choice.get("name") not in [tool["name"] for tool in params.get("tools") or ()]:
+    if kind == "any" and not names:
+        yield invalid("tool_choice.any may only be specified while providing tools")  # seen
+    if kind == "tool" and choice.get("name") not in names:
         yield invalid(f"Tool '{choice.get('name')}' not found in provided tools")
     if kind in {"any", "tool"} and model.id in NOT_FORCED:
         yield invalid(f'"tool_choice.type.{kind}" is not supported for this model.')  # assumed
+    if kind in {"any", "tool"} and (params.get("thinking") or {}).get("type") in {"adaptive", "enabled"}:
+        yield invalid("Thinking may not be enabled when tool_choice forces tool use.")  # seen
 
 
 def _output(params: Json) -> Iterator[RowError]:

@@ -19,6 +19,12 @@ def blocks(*values: dict[str, Any], role: str = "user") -> list[dict[str, Any]]:
     return [{"role": "user", "content": "Hello."}, {"role": role, "content": list(values)}]
 
 
+def tool(**changes: Any) -> dict[str, Any]:
+    """Return a tool that the client runs."""
+    schema = {"type": "object", "properties": {"team": {"enum": ["billing"]}}}
+    return {"name": "route", "input_schema": schema} | changes
+
+
 # ---------------------------------------------------------------- deferred errors
 
 INVALID: dict[str, tuple[dict[str, Any], str]] = {
@@ -41,8 +47,42 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
         ),
     ),
     "forced tool that is not there": (
-        params(tools=[{"name": "a", "input_schema": {}}], tool_choice={"type": "tool", "name": "does_not_exist"}),
+        params(tools=[tool()], tool_choice={"type": "tool", "name": "does_not_exist"}),
         "Tool 'does_not_exist' not found in provided tools",
+    ),
+    "forced tool and thinking": (
+        params(tools=[tool()], tool_choice={"type": "any"}, thinking={"type": "adaptive"}),
+        "Thinking may not be enabled when tool_choice forces tool use.",
+    ),
+    "forced tool on a model that takes none": (
+        params(model="claude-sonnet-5-5", tools=[tool()], tool_choice={"type": "tool", "name": "route"}),
+        '"tool_choice.type.tool" is not supported for this model.',
+    ),
+    "forced tool without tools": (
+        params(tool_choice={"type": "any"}),
+        "tool_choice.any may only be specified while providing tools",
+    ),
+    "two tools of a name": (params(tools=[tool(), tool()]), "tools: Tool names must be unique."),
+    "tool without a name": (params(tools=[tool(name=None)]), "tools.0.custom.name: Field required"),
+    "tool with a name of its own": (
+        params(tools=[tool(name="a b")]),
+        "tools.0.custom.name: String should match pattern '^[a-zA-Z0-9_-]{1,128}$'",
+    ),
+    "tool without a schema": (
+        params(tools=[{"name": "a"}]),
+        "tools.0.custom.input_schema: Field required",
+    ),
+    "tool with an empty schema": (
+        params(tools=[tool(input_schema={})]),
+        "tools.0.custom.input_schema.type: Field required",
+    ),
+    "tool with a schema of no object": (
+        params(tools=[tool(input_schema={"type": "array"})]),
+        "tools.0.custom.input_schema.type: Input should be 'object'",
+    ),
+    "strict tool left open": (
+        params(tools=[tool(strict=True)]),
+        "tools.0.custom.input_schema: For 'object' type, 'additionalProperties' must be explicitly set to false",
     ),
     "image that cannot be fetched": (
         params(messages=blocks({"type": "image", "source": {"type": "url", "url": "https://nowhere.invalid/a.png"}})),
@@ -256,12 +296,39 @@ def test_a_stop_sequence_ends_an_answer(desk: Desk) -> None:
     assert (result["message"]["stop_reason"], result["message"]["stop_sequence"]) == ("stop_sequence", " to:")
 
 
-def test_a_forced_tool_is_used(desk: Desk) -> None:
-    tool = {"name": "route", "input_schema": {"type": "object", "properties": {"team": {"enum": ["billing"]}}}}
-    (result,) = desk.run(params(tools=[tool], tool_choice={"type": "any"}))
+@pytest.mark.parametrize("choice", [{"type": "any"}, {"type": "tool", "name": "route"}])
+def test_a_forced_tool_is_used(desk: Desk, choice: dict[str, Any]) -> None:
+    tools = [{"type": "web_search_20260209", "name": "web_search"}, tool()]
+    (result,) = desk.run(params(tools=tools, tool_choice=choice))
     block = result["message"]["content"][0]
 
     assert (block["type"], block["name"], block["input"]) == ("tool_use", "route", {"team": "billing"})
+    assert result["message"]["stop_reason"] == "tool_use"
+
+
+def test_a_tool_that_nobody_forces_is_used_mostly_and_one_that_is_forbidden_never(desk: Desk) -> None:
+    free = desk.run(*(params(f"Ticket {n}", tools=[tool()]) for n in range(60)))
+    forbidden = desk.run(*(params(f"Ticket {n}", tools=[tool()], tool_choice={"type": "none"}) for n in range(60)))
+
+    reasons = [result["message"]["stop_reason"] for result in free]
+    assert 45 <= reasons.count("tool_use") < 60
+    assert reasons.count("tool_use") + reasons.count("end_turn") == 60
+    assert {result["message"]["stop_reason"] for result in forbidden} == {"end_turn"}
+
+
+def test_a_call_that_does_not_fit_max_tokens_has_an_empty_input(desk: Desk) -> None:
+    (result,) = desk.run(params(tools=[tool()], tool_choice={"type": "any"}, max_tokens=2))
+
+    assert [(block["type"], block["input"]) for block in result["message"]["content"]] == [("tool_use", {})]
+    assert result["message"]["stop_reason"] == "max_tokens"
+
+
+@pytest.mark.parametrize(("fault", "called"), [("enum-case", {"team": "BILLING"}), ("invalid-json", {})])
+def test_faults_spoil_a_call_as_they_spoil_a_text(desk: Desk, fault: str, called: dict[str, str]) -> None:
+    desk.fault(endpoint="rows", kind=fault)
+    (result,) = desk.run(params(tools=[tool()], tool_choice={"type": "any"}))
+
+    assert result["message"]["content"][0]["input"] == called
     assert result["message"]["stop_reason"] == "tool_use"
 
 

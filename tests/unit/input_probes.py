@@ -158,7 +158,7 @@ def _encoded(desk: Desk) -> str:
 
 def answered(text: str | None, **changes: Any) -> Callable[[Desk], str]:
     def got(_desk: Desk) -> str:
-        (found,) = outcomes(succeeded("a", text, **changes), answer_reader(Output(labels=("billing", "other"))))
+        (found,) = outcomes(succeeded("a", text, **changes), answer_reader(Output(labels=("billing", "other")), {}))
         return f"R {found.row_class}"
 
     return got

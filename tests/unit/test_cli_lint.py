@@ -94,6 +94,12 @@ def test_a_model_is_told_of_some_time_before_it_retires() -> None:
     ]
 
 
+CALLED = (
+    "output: {tool: note}\n"
+    "params: {tools: [{name: note, strict: true, input_schema: {type: object, additionalProperties: false}}]}"
+)
+
+
 @pytest.mark.parametrize(
     ("more", "path", "severity", "reason"),
     [
@@ -105,6 +111,30 @@ def test_a_model_is_told_of_some_time_before_it_retires() -> None:
         (f'system: "{"rule " * 900}{{{{ body }}}}"', "system", Severity.WARNING, "`{{ … }}` is sent as it stands"),
         ("limits: {max_usd: null}", "limits.max_usd", Severity.WARNING, "a run may cost whatever it costs"),
         ("model: claude-unheard-of-9", "model", Severity.ERROR, "does not know claude-unheard-of-9: choose another"),
+        (
+            f"{CALLED}\nmodel: claude-sonnet-5-5",
+            "output.tool",
+            Severity.WARNING,
+            "on `claude-sonnet-5-5`: an answer may be a text, and the row then ends as `invalid`: `no_tool_call`",
+        ),
+        (
+            f"{CALLED}\nthinking: adaptive\nmax_tokens: 1024",
+            "output.tool",
+            Severity.WARNING,
+            "its call cannot be forced on a model that thinks (with `thinking: disabled` it can be)",
+        ),
+        (
+            CALLED.replace("[", "[{type: web_search_20260209, name: web}, "),
+            "output.tool",
+            Severity.WARNING,
+            "its call cannot be forced beside other tools",
+        ),
+        (
+            CALLED.replace("true", "false", 1),
+            "params.tools.0",
+            Severity.NOTE,
+            "without `strict: true` the API does not hold a call to its schema",
+        ),
     ],
 )
 def test_what_a_job_would_waste_is_said(more: str, path: str, severity: Severity, reason: str) -> None:
@@ -123,6 +153,7 @@ def test_what_a_job_would_waste_is_said(more: str, path: str, severity: Severity
         f"system: {'rule ' * 900}",
         "system: Short.\ncache: {when: never}",
         "model: claude-unheard-of-9\nlimits: {unpriced: send}",
+        CALLED,
     ],
 )
 def test_nothing_is_said_where_nothing_is_wrong(more: str) -> None:

@@ -113,7 +113,7 @@ def test_no_damage_makes_an_archive_with_a_silent_gap(damage: Sequence[Damage], 
     if found is None:
         assert not there
         return
-    archived = list(outcomes(to.files[KEY], answer_reader(Output(text=True))))
+    archived = list(outcomes(to.files[KEY], answer_reader(Output(text=True), {})))
     names = [outcome.custom_id for outcome in archived]
     assert sorted(names) == sorted(there)
     assert reading == 3 or sorted(names) == IDS

@@ -38,6 +38,10 @@ def with_line(line: str) -> str:
     return f"{SMALL}{line}\n"
 
 
+def without_output(lines: str) -> str:
+    return f"{SMALL.removesuffix('output: {labels: [billing, other]}\n')}{lines}\n"
+
+
 def test_a_small_job_has_the_documented_defaults() -> None:
     assert parse(SMALL) == Job(
         job="triage",
@@ -255,6 +259,50 @@ def test_what_the_api_would_refuse_of_each_row_is_refused_of_the_job(lines: str,
 )
 def test_what_the_api_takes_is_taken(lines: str) -> None:
     assert parse(with_line(lines)).job == "triage"
+
+
+CALLED = "output: {{tool: note}}\nparams: {{tools: [{{name: note, input_schema: {{{}}}{}}}]}}"
+OPEN = "type: object, properties: {score: {type: integer}}"
+SHUT = f"{OPEN}, additionalProperties: false"
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("output: {tool: note}", "output.tool: `params.tools` has no tool `note` with an `input_schema`"),
+        (
+            "output: {tool: web}\nparams: {tools: [{type: web_search_20260209, name: web}]}",
+            "output.tool: `params.tools` has no tool `web` with an `input_schema`",
+        ),
+        (f"output: {{tool: other}}\nparams: {{{TOOL}}}", "output.tool: `params.tools` has no tool `other`"),
+        (
+            CALLED.format(OPEN, ""),
+            "params.tools.0.input_schema: structured outputs want `additionalProperties: false` on every object",
+        ),
+        (CALLED.format(OPEN, ", strict: true"), "params.tools.0.input_schema: structured outputs want `additionalPr"),
+        (
+            CALLED.format(SHUT, "").replace("]}", "], tool_choice: {type: auto}}"),
+            "params.tool_choice: nightshift makes it from `output.tool`: delete the line",
+        ),
+        (
+            CALLED.format(SHUT, "").replace("note}", "note, table: {attributes: {x: colour}}}"),
+            "output.table.attributes.x: the tool `note` has no property `colour`",
+        ),
+        (
+            CALLED.format(SHUT, "").replace("{tool: note}", "{tool: note, text: true}"),
+            "output: must have exactly one of `labels: […]`, `schema: {…}`, `text: true` and `tool: NAME`",
+        ),
+    ],
+)
+def test_a_job_whose_answer_is_a_call_must_have_such_a_tool(lines: str, message: str) -> None:
+    (line,) = refusal(without_output(lines)).splitlines()
+    assert line.split(": ", 1)[1].startswith(message)
+
+
+def test_an_answer_that_is_a_call_goes_to_attributes_as_one_with_a_schema_does() -> None:
+    lines = CALLED.format(SHUT, "").replace("note}", "note, table: {attributes: {points: score}}}")
+    job = parse(without_output(lines))
+    assert job.output.object_schema(job.params) == {**CLOSED, "properties": {"score": {"type": "integer"}}}
 
 
 def test_a_model_with_shorter_answers_is_not_asked_for_longer_ones() -> None:

@@ -34,11 +34,11 @@ PARTS: dict[str, Any] = {
 SCHEMA = "schema: {type: object, properties: {score: {}, why: {}}}"
 
 
-def outputs_of(output: str, parts: dict[str, Any] | None = None) -> MemoryOutputs:
+def outputs_of(output: str, parts: dict[str, Any] | None = None, *, more: str = "") -> MemoryOutputs:
     files = {
         key: b"".join(json.dumps(line).encode() + b"\n" for line in lines) for key, lines in (parts or PARTS).items()
     }
-    return MemoryOutputs(files | {f"{HOME}job.yaml": f"job: triage\noutput: {{{output}}}\n".encode()})
+    return MemoryOutputs(files | {f"{HOME}job.yaml": f"job: triage\noutput: {{{output}}}\n{more}\n".encode()})
 
 
 def table(outputs: MemoryOutputs) -> list[list[str]]:
@@ -64,10 +64,14 @@ def test_as_csv_each_row_has_its_answer_what_was_carried_and_its_cost() -> None:
     ]
 
 
-def test_as_csv_an_answer_with_a_schema_has_a_column_for_each_property() -> None:
+CALLED = f"params: {{tools: [{{type: mcp_toolset}}, {{name: x}}, {{name: note, input_{SCHEMA}}}]}}"
+
+
+@pytest.mark.parametrize(("output", "more"), [(SCHEMA, ""), ("tool: note", CALLED)])
+def test_as_csv_an_answer_that_is_an_object_has_a_column_for_each_property(output: str, more: str) -> None:
     answers = [{"score": 12345678901234567890.5, "why": "- no"}, {"score": [1, "=a"], "more": 1}]
     part = {f"{HOME}output/g0-000001-000000000000.jsonl": [{"id": str(n), "answer": a} for n, a in enumerate(answers)]}
-    assert table(outputs_of(f"{SCHEMA}, format: csv", part)) == [
+    assert table(outputs_of(f"{output}, format: csv", part, more=more)) == [
         ["id", "answer.score", "answer.why", "cost_usd"],
         ["0", "1.2345678901234567e+19", "'- no", ""],
         ["1", '[1, "=a"]', "", ""],

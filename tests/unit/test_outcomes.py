@@ -59,8 +59,22 @@ SCHEMA = Output.model_validate(
 )
 
 
+TOOL = Output(tool="note")
+TOOLS = {
+    "tools": [
+        {"type": "web_search_20260209", "name": "search"},
+        {"name": "note", "input_schema": SCHEMA.json_schema},
+        {"name": "other", "input_schema": {"type": "object"}},
+    ]
+}
+
+
+def call(name: str = "note", **given: Any) -> dict[str, Any]:
+    return {"type": "tool_use", "id": "toolu_01", "name": name, "input": given}
+
+
 def classify(data: bytes, output: Output = LABELS) -> Outcome:
-    (outcome,) = outcomes(data, answer_reader(output))
+    (outcome,) = outcomes(data, answer_reader(output, TOOLS))
     return outcome
 
 
@@ -216,13 +230,67 @@ class TestSchemas:
         assert classify(succeeded("a", "{}"), output) == invalid("too_deep")
 
 
+class TestCalls:
+    def test_what_the_tool_was_called_with_is_the_answer_in_the_schemas_spelling(self) -> None:
+        content = [
+            {"type": "thinking", "thinking": "hm", "signature": "x"},
+            {"type": "text", "text": "I will note that."},
+            {"type": "server_tool_use", "id": "s", "name": "note", "input": {"severity": "High"}},
+            call(severity="LOW", count=2),
+        ]
+        found = classify(succeeded("a", content=content, stop_reason="tool_use"), TOOL)
+        assert found == Outcome("a", RowClass.ANSWERED, answer={"severity": "Low", "count": 2}, usage=USAGE)
+
+    @pytest.mark.parametrize("reason", ["end_turn", "stop_sequence"])
+    def test_a_call_at_the_end_of_a_turn_is_one(self, reason: str) -> None:
+        found = classify(succeeded("a", content=[call(severity="Low")], stop_reason=reason), TOOL)
+        assert found.answer == {"severity": "Low"}
+
+    @pytest.mark.parametrize("reason", ["max_tokens", "model_context_window_exceeded", "pause_turn", None])
+    def test_a_call_that_was_cut_short_is_invalid_even_where_it_looks_whole(self, reason: str | None) -> None:
+        found = classify(succeeded("a", content=[call(severity="Low")], stop_reason=reason), TOOL)
+        assert found == invalid(f"stopped: {reason}")
+
+    def test_a_refusal_is_refused_whatever_was_called_before_it(self) -> None:
+        found = classify(succeeded("a", content=[call(severity="Low")], stop_reason="refusal"), TOOL)
+        assert found == Outcome("a", RowClass.REFUSED, reason="refusal", usage=USAGE)
+
+    @pytest.mark.parametrize(
+        ("content", "reason"),
+        [
+            ([], "no_tool_call"),
+            ([{"type": "text", "text": '{"severity": "Low"}'}], "no_tool_call"),
+            ([call("other", severity="Low")], "no_tool_call"),
+            ([call(severity="Low"), call(severity="Low")], "several_tool_calls"),
+            ([call(severity="secret")], "not_the_schema: $.severity: enum"),
+            ([call()], "not_the_schema: $.severity: required"),
+            ([call() | {"input": ["Low"]}], "not_the_schema: $: type"),
+            ([{"type": "tool_use", "id": "t", "name": "note"}], "not_json"),
+        ],
+    )
+    def test_anything_else_is_invalid_and_not_quoted(self, content: list[dict[str, Any]], reason: str) -> None:
+        assert classify(succeeded("a", content=content, stop_reason="tool_use"), TOOL) == invalid(reason)
+
+    def test_half_a_surrogate_pair_in_a_call_costs_its_row(self) -> None:
+        strange = succeeded("b", content=[call(severity="Low", parts="\ud800")], stop_reason="tool_use")
+        data = labelled("a") + strange + succeeded("c", content=[call(severity="Low")], stop_reason="tool_use")
+        found = list(outcomes(data, answer_reader(TOOL, TOOLS)))
+        assert [each.row_class for each in found] == [RowClass.INVALID, RowClass.INVALID, RowClass.ANSWERED]
+        assert found[1].usage == USAGE
+
+    @pytest.mark.parametrize("output", [LABELS, TEXT, SCHEMA])
+    def test_a_job_that_wants_no_call_gets_no_answer_from_one(self, output: Output) -> None:
+        found = succeeded("a", content=[call(severity="Low")], stop_reason="tool_use")
+        assert classify(found, output) == invalid("stopped: tool_use")
+
+
 class TestStrangeLines:
     def test_one_strange_line_costs_one_row(self) -> None:
         strange = (
             b'{"custom_id":"b","result":{"type":"succeeded","message":{"content":"x","usage":{"input_tokens":4}}}}\n'
         )
         data = labelled("a") + strange + labelled("c")
-        assert list(outcomes(data, answer_reader(LABELS))) == [
+        assert list(outcomes(data, answer_reader(LABELS, {}))) == [
             Outcome("a", RowClass.ANSWERED, answer="billing", usage=USAGE),
             Outcome("b", RowClass.INVALID, reason="unreadable_result", usage={"input_tokens": 4}),
             Outcome("c", RowClass.ANSWERED, answer="billing", usage=USAGE),
@@ -231,7 +299,7 @@ class TestStrangeLines:
     def test_one_strange_line_among_100000_costs_one_row(self) -> None:
         lines = [expired(f"a-{number}") for number in range(100_000)]
         lines[54_321] = b'{"custom_id":"a-54321","result":{"type":"succeeded","message":7}}\n'
-        found = [each.reason for each in outcomes(b"".join(lines), answer_reader(TEXT))]
+        found = [each.reason for each in outcomes(b"".join(lines), answer_reader(TEXT, {}))]
         assert found == ["expired"] * 54_321 + ["unreadable_result"] + ["expired"] * 45_678
 
     def test_half_a_surrogate_pair_costs_its_row_and_its_tokens_are_counted(self) -> None:
@@ -245,7 +313,7 @@ class TestStrangeLines:
     def test_usage_that_cannot_be_kept_costs_its_row_and_the_row_keeps_its_name(self, usage: bytes) -> None:
         strange = succeeded("b", "x").replace(json.dumps(USAGE).encode(), usage)
         assert custom_id_of(strange) == "b"
-        first, found = outcomes(labelled("a") + strange, answer_reader(LABELS))
+        first, found = outcomes(labelled("a") + strange, answer_reader(LABELS, {}))
         assert (first.custom_id, found.custom_id, found.reason) == ("a", "b", "unreadable_result")
         msgspec.json.encode(found.usage)
 
@@ -280,7 +348,7 @@ class TestStrangeLines:
         )
     )
     def test_no_result_whatever_its_shape_breaks_the_block(self, result: dict[str, Any]) -> None:
-        first, strange, last = outcomes(labelled("a") + line("b", result) + labelled("c"), answer_reader(LABELS))
+        first, strange, last = outcomes(labelled("a") + line("b", result) + labelled("c"), answer_reader(LABELS, {}))
         assert [first.custom_id, strange.custom_id, last.custom_id] == ["a", "b", "c"]
         assert strange.row_class is not RowClass.ANSWERED
         counted([first, strange, last], last=True)
@@ -329,33 +397,33 @@ class TestTally:
             reasons={"not_json": 1, "not_found_error: Overloaded": 1, "canceled": 1},
             retryable=1,
         )
-        assert counted(outcomes(data, answer_reader(LABELS)), last=False) == expected
+        assert counted(outcomes(data, answer_reader(LABELS, {})), last=False) == expected
 
     @pytest.mark.parametrize(
         "usage", [{"input_tokens": 10**40}, {"input_tokens": -1}, {"": 1}, {"a": {"": 1, "b": 10**13}}, {"a": True}]
     )
     def test_what_is_no_count_of_tokens_is_not_counted(self, usage: dict[str, Any]) -> None:
         found = succeeded("a", "x", usage=usage | {"output_tokens": 5, "service_tier": {"no": "tier"}})
-        total = counted(outcomes(found, answer_reader(LABELS)), last=True)
+        total = counted(outcomes(found, answer_reader(LABELS, {})), last=True)
         assert (total.usage, total.service_tiers) == ({"output_tokens": 5}, {"none": 1})
 
     def test_a_billed_row_that_names_no_service_tier_counts_as_one_without(self) -> None:
         data = succeeded("a", "x", usage={"output_tokens": 5}) + labelled("b") + expired("c")
-        assert counted(outcomes(data, answer_reader(LABELS)), last=True).service_tiers == {"none": 1, "batch": 1}
+        assert counted(outcomes(data, answer_reader(LABELS, {})), last=True).service_tiers == {"none": 1, "batch": 1}
 
     def test_labels_are_counted_and_the_rarest_of_very_many_are_one(self) -> None:
         many = tuple(f"label-{number:03}" for number in range(120))
         data = b"".join(labelled(f"{number}-{label}", label) for number, label in enumerate((*many, *many[50:])))
-        found = list(outcomes(data + succeeded("x", "no"), answer_reader(Output(labels=many))))
+        found = list(outcomes(data + succeeded("x", "no"), answer_reader(Output(labels=many), {})))
         frequent = dict.fromkeys(many[50:], 2)
         kept = dict.fromkeys(many[:29], 1) | {"other labels": 21}
         assert tally(found, costs_of(found, None), last=True, labelled=True).labels == frequent | kept
 
     def test_answers_that_are_no_labels_are_not_counted(self) -> None:
-        found = list(outcomes(succeeded("a", "a text of a person"), answer_reader(TEXT)))
+        found = list(outcomes(succeeded("a", "a text of a person"), answer_reader(TEXT, {})))
         assert tally(found, costs_of(found, None), last=True).labels == {}
 
     def test_in_the_last_generation_retryable_rows_end_as_what_they_are(self) -> None:
-        total = counted(outcomes(expired("a") + errored("b"), answer_reader(LABELS)), last=True)
+        total = counted(outcomes(expired("a") + errored("b"), answer_reader(LABELS, {})), last=True)
         reasons = {"expired": 1, "overloaded_error: Overloaded": 1}
         assert total == Tally(rows={RowClass.EXPIRED: 1, RowClass.ERRORED: 1}, reasons=reasons)

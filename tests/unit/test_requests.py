@@ -73,6 +73,29 @@ def test_a_schema_is_sent_as_it_is() -> None:
     assert sent["output_config"] == {"format": {"type": "json_schema", "schema": schema}}
 
 
+NOTE = {"name": "note", "input_schema": {"type": "object", "additionalProperties": False}, "strict": True}
+ONCE = {"disable_parallel_tool_use": True}
+
+
+@pytest.mark.parametrize(
+    ("changes", "choice"),
+    [
+        ({}, {"type": "tool", "name": "note", **ONCE}),
+        ({"model": "claude-sonnet-5-5"}, {"type": "auto", **ONCE}),
+        ({"thinking": "adaptive"}, {"type": "auto", **ONCE}),
+        ({"thinking": "between_tools"}, {"type": "auto", **ONCE}),
+        ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, {"type": "auto", **ONCE}),
+        ({"params": {"tools": [{"type": "web_search_20260209", "name": "search"}, NOTE]}}, {"type": "auto"}),
+    ],
+)
+def test_the_tool_whose_call_is_the_answer_is_forced_where_it_can_be(changes: Any, choice: dict[str, Any]) -> None:
+    made = job(**{"output": {"tool": "note"}, "params": {"tools": [NOTE]}} | changes)
+    sent = params(made, body="hi")
+    assert sent["tool_choice"] == choice
+    assert sent["tools"][-1] == NOTE
+    assert "output_config" not in sent
+
+
 @pytest.mark.parametrize(
     ("thinking", "sent"),
     [

@@ -1,4 +1,4 @@
-"""Answers: from a model's text to what the job asked for.
+"""Answers: from a model's text, or its call of a tool, to what the job asked for.
 
 Structured outputs make the model keep to a schema, but not in every case (a refusal, an answer cut short, another
 spelling of an enum's value), so each answer is checked again. A library for JSON Schema would refuse the other spelling
@@ -9,6 +9,7 @@ Reasons name the place in the job's schema and never hold the model's text.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,8 +17,17 @@ import msgspec
 
 from nightshift.job_sections import Output
 
-type ReadAnswer = Callable[[str], tuple[Any, str]]
-"""Takes the model's text; returns the answer and "", or None and the reason why there is none."""
+
+@dataclass(frozen=True, slots=True)
+class ReadAnswer:
+    """Reads the answers of a job."""
+
+    read: Callable[[str | msgspec.Raw], tuple[Any, str]]
+    """Takes the model's text, or the input of its call as JSON; returns the answer and "", or None and the reason why
+    there is none."""
+    tool: str | None = None
+    """The tool whose call is the answer; None: the text is."""
+
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "object": (dict,),
@@ -30,20 +40,20 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 }
 
 
-def answer_reader(output: Output) -> ReadAnswer:
-    """Return what reads the answers of a job."""
+def answer_reader(output: Output, params: Mapping[str, Any]) -> ReadAnswer:
+    """Return what reads the answers of a job with this `output` and these `params`."""
     if output.labels is not None:
-        return partial(_label, {_folded(label): label for label in output.labels})
-    if output.json_schema is not None:
-        return partial(_structured, output.json_schema)
-    return _text
+        return ReadAnswer(partial(_label, {_folded(label): label for label in output.labels}))
+    if (schema := output.object_schema(params)) is not None:
+        return ReadAnswer(partial(_structured, schema), output.tool)
+    return ReadAnswer(_text)
 
 
-def _text(text: str) -> tuple[Any, str]:
+def _text(text: str | msgspec.Raw) -> tuple[Any, str]:
     return text, ""
 
 
-def _label(labels: Mapping[str, str], text: str) -> tuple[Any, str]:
+def _label(labels: Mapping[str, str], text: str | msgspec.Raw) -> tuple[Any, str]:
     """Read `{"<any name>": "<label>"}` or `"<label>"`, and return the label in the job's spelling."""
     try:
         value = msgspec.json.decode(text)
@@ -55,7 +65,7 @@ def _label(labels: Mapping[str, str], text: str) -> tuple[Any, str]:
     return (label, "") if label is not None else (None, "not_a_label")
 
 
-def _structured(schema: Mapping[str, Any], text: str) -> tuple[Any, str]:
+def _structured(schema: Mapping[str, Any], text: str | msgspec.Raw) -> tuple[Any, str]:
     try:
         return _conform(msgspec.json.decode(text), schema, schema, "$"), ""
     except _Misfit as misfit:

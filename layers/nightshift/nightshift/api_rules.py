@@ -65,6 +65,8 @@ _VERSION_4_5 = re.compile(r"claude-(haiku|sonnet|opus)-4-5(-\d{8})?")
 """Models without adaptive thinking and `inference_geo`."""
 _ALWAYS_THINKS = re.compile(r"claude-(opus-5-5|fable|mythos)\b.*")
 """Models that refuse `thinking: disabled`: Fable and Mythos, and Opus 5.5 (their pages in the API's documentation)."""
+_NOT_FORCED = re.compile(r"claude-(sonnet-5-5|fable-5-[1-9])\b.*")
+"""Models that a tool cannot be forced on (release note of 1 September 2026)."""
 _SHORTER_ANSWERS = re.compile(r"claude-(haiku-4-5|sonnet-4-5|opus-4-5|sonnet-4-6)(-\d{8})?")
 _MOST_OF_SOME = 64_000
 """Tokens of the longest answer of `_SHORTER_ANSWERS` (overview of the models)."""
@@ -108,8 +110,19 @@ def max_tokens_problem(model: str, max_tokens: int) -> str | None:
     return None
 
 
-def params_problems(params: Mapping[str, Any], *, formatted: bool) -> Iterator[Problem]:
-    """Yield what is wrong with `params`; `formatted` where the job has labels or a schema of its own."""
+def forces_tools(model: str, thinking: str) -> bool:
+    """Tell whether a model can be made to call a tool: not while it thinks, and some cannot at all."""
+    return thinking == "disabled" and not _NOT_FORCED.fullmatch(model)
+
+
+def params_problems(params: Mapping[str, Any], *, formatted: bool, called: bool) -> Iterator[Problem]:
+    """Yield what is wrong with `params`.
+
+    Args:
+        params: the job's.
+        formatted: the job has labels, a schema or a tool of its own.
+        called: the answer is the call of a tool.
+    """
     for key in params:
         if key in REFUSED:
             yield ("params", key), f"{REFUSED[key]}: delete the line"
@@ -124,7 +137,7 @@ def params_problems(params: Mapping[str, Any], *, formatted: bool) -> Iterator[P
     if not _texts(params.get("stop_sequences", [])):
         yield ("params", "stop_sequences"), "must be a list of texts that are not blank"
     yield from _output_problems(params.get("output_config", {}), formatted=formatted)
-    yield from _tools_problems(params)
+    yield from _tools_problems(params, called=called)
 
 
 def _metadata_problems(metadata: Any) -> Iterator[Problem]:
@@ -158,7 +171,7 @@ def _output_problems(config: Any, *, formatted: bool) -> Iterator[Problem]:
             yield from schema_problems(format_.get("schema"), (*path, "format", "schema"))
 
 
-def _tools_problems(params: Mapping[str, Any]) -> Iterator[Problem]:
+def _tools_problems(params: Mapping[str, Any], *, called: bool) -> Iterator[Problem]:
     tools, names = params.get("tools", []), set[str]()
     if not isinstance(tools, list):
         yield ("params", "tools"), "must be a list"
@@ -177,7 +190,9 @@ def _tools_problems(params: Mapping[str, Any]) -> Iterator[Problem]:
             yield from _custom_tool_problems(tool, path)
     if sum(isinstance(tool, dict) and tool.get("strict") is True for tool in tools) > _MOST_STRICT:
         yield ("params", "tools"), f"at most {_MOST_STRICT} of them may be strict"
-    if "tool_choice" in params:
+    if called and "tool_choice" in params:
+        yield ("params", "tool_choice"), "nightshift makes it from `output.tool`: delete the line"
+    elif "tool_choice" in params:
         yield from _choice_problems(params["tool_choice"], names)
 
 
@@ -198,7 +213,7 @@ def _choice_problems(choice: Any, names: set[str]) -> Iterator[Problem]:
     elif kind == "tool" and choice.get("name") not in names:
         yield (*path, "name"), "no tool of `tools` has this name"
     elif kind in {"any", "tool"}:
-        why = "every answer would be a call of a tool, and be invalid: ask for the same with `output.schema`"
+        why = "every answer would be a call of a tool, and be invalid: say `output: {tool: NAME}` in place of it"
         yield path, why
 
 

@@ -123,7 +123,7 @@ class Applier:
         return self.ledger.applied(chunk, worker, archive.size, counted)
 
     def _apply_lines(self, chunk: Chunk, lines: bytes, planned: Mapping[str, bytes]) -> Tally:
-        found = list(outcomes(lines, answer_reader(self.job.output)))
+        found = list(outcomes(lines, answer_reader(self.job.output, self.job.params)))
         last = chunk.generation >= self.run.max_generations
         costs = costs_of(found, self.run.prices)
         block = self._sort(chunk, found, costs, planned, last=last)

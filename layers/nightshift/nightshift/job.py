@@ -143,10 +143,14 @@ def _problems(job: Job, name: str, today: date | None) -> Iterator[Problem]:
         yield ("skip",), "only a ticket tells whether a row is answered: say `output.table`"
     if table is not None and table.key_type == "number" and job.input.id == ROW_NUMBER:
         yield ("output", "table", "key_type"), "row numbers are texts: name the column with the ids in `input.id`"
+    schema = job.output.object_schema(job.params)
+    if job.output.tool is not None and schema is None:
+        yield ("output", "tool"), f"`params.tools` has no tool `{job.output.tool}` with an `input_schema`"
     for attribute, wanted in table.attributes.items() if table is not None else ():
-        properties = (job.output.json_schema or {}).get("properties")
+        properties = (schema or {}).get("properties")
         if not isinstance(properties, dict) or wanted not in properties:
-            yield ("output", "table", "attributes", attribute), f"`output.schema` has no property `{wanted}`"
+            where = "`output.schema`" if job.output.tool is None else f"the tool `{job.output.tool}`"
+            yield ("output", "table", "attributes", attribute), f"{where} has no property `{wanted}`"
     for index, column in enumerate(job.input.optional):
         if column not in job.variables:
             yield ("input", "optional", index), f"the prompt does not use `{column}`"
@@ -165,7 +169,12 @@ def _refused_by_the_api(job: Job, today: date) -> Iterator[Problem]:
     }.items():
         if reason:
             yield (field,), reason
-    yield from api_rules.params_problems(job.params, formatted=job.output.text is None)
+    called = job.output.tool_in(job.params)
+    yield from api_rules.params_problems(
+        job.params, formatted=job.output.text is None, called=job.output.tool is not None
+    )
+    if called is not None and called[1].get("strict") is not True:  # a strict one was looked at with all tools
+        yield from schema_problems(called[1]["input_schema"], ("params", "tools", called[0], "input_schema"))
     yield from api_rules.mixture_problems(job.model, kind, job.params)
     if job.output.json_schema is not None:
         if job.output.json_schema.get("type") != "object":

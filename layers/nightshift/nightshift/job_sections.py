@@ -1,6 +1,7 @@
 """The sections of a job file, as pydantic models. What they hold together is in job.py."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -98,7 +99,7 @@ def or_file(kind: Any) -> BeforeValidator:
 
 
 class Output(Section):
-    """What an answer is, and where it goes. Exactly one of `labels`, `schema` and `text`."""
+    """What an answer is, and where it goes. Exactly one of `labels`, `schema`, `text` and `tool`."""
 
     labels: Names | None = None
     """The answer is one of these, at least 2."""
@@ -106,6 +107,9 @@ class Output(Section):
     """The answer is a JSON object that this schema describes."""
     text: Literal[True] | None = None
     """The answer is the model's text."""
+    tool: Name | None = None
+    """The answer is what the model calls this tool of `params.tools` with: an object that its `input_schema`
+    describes."""
     carry: Names = ()
     """Input columns that are copied to the output, where a row has them."""
     format: Literal["jsonl", "csv"] = "jsonl"
@@ -125,9 +129,26 @@ class Output(Section):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        if sum(kind is not None for kind in (self.labels, self.json_schema, self.text)) != 1:
-            raise ValueError("must have exactly one of `labels: […]`, `schema: {…}` and `text: true`")
+        if sum(kind is not None for kind in (self.labels, self.json_schema, self.text, self.tool)) != 1:
+            raise ValueError("must have exactly one of `labels: […]`, `schema: {…}`, `text: true` and `tool: NAME`")
         return self
+
+    def tool_in(self, params: Mapping[str, Any]) -> tuple[int, dict[str, Any]] | None:
+        """Return the tool whose call is the answer, and its place in a job's `params.tools`; None where it is none."""
+        tools = params.get("tools")
+        named = (
+            (index, tool)
+            for index, tool in enumerate(tools if isinstance(tools, list) else [])
+            if isinstance(tool, dict) and tool.get("name") == self.tool and isinstance(tool.get("input_schema"), dict)
+        )
+        return next(named, None)
+
+    def object_schema(self, params: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the JSON Schema of answers that are objects: `schema`, or that of the tool in a job's `params`."""
+        if self.tool is None:
+            return self.json_schema
+        found = self.tool_in(params)
+        return found[1]["input_schema"] if found is not None else None
 
 
 class Budget(Section):

@@ -70,7 +70,9 @@ class Format:
     def of(cls, job: Mapping[str, Any]) -> "Format":
         """Read it from a job file that was accepted already: to check all of it again would cost more than this."""
         output = job["output"]
-        schema = output.get("schema") or {}
+        tools = job["params"]["tools"] if output.get("tool") else []
+        called = (tool["input_schema"] for tool in tools if tool.get("name") == output["tool"])
+        schema: Mapping[str, Any] = output.get("schema") or next(called, {})
         return cls(output.get("format", "jsonl"), [*schema.get("properties", {})], output.get("carry", []))
 
     @property

@@ -19,7 +19,10 @@ RETRYABLE = frozenset({"api_error", "overloaded_error", "rate_limit_error", "tim
 """Inner error types that may pass; the others need another request, or a person."""
 
 COMPLETE = frozenset({"end_turn", "stop_sequence"})
-"""Stop reasons of an answer that says all it had to say."""
+"""Stop reasons of an answer that says all it had to say; for a job with `output.tool`, `TOOL_USE` is one, too."""
+
+TOOL_USE = "tool_use"
+"""The model called a tool, and waits for what that returns. Also the type of the block that has the call."""
 
 MAX_REASON = 300
 """Characters of the API's words that are kept."""
@@ -37,6 +40,9 @@ MOST_TOKENS = 10**12
 class _Block(msgspec.Struct, gc=False):
     type: str
     text: Any = None
+    name: Any = None
+    input: msgspec.Raw = msgspec.Raw(b"")
+    """Of a call, undecoded: only a job with `output.tool` looks at it."""
 
 
 class _StopDetails(msgspec.Struct):
@@ -214,17 +220,32 @@ def _succeeded(custom_id: str, message: _Message, read: ReadAnswer) -> Outcome:
     if message.stop_reason == "refusal":
         category = message.stop_details.category if message.stop_details else None
         return Outcome(custom_id, RowClass.REFUSED, reason=category or "refusal", usage=usage)
-    if message.stop_reason not in COMPLETE:
+    if message.stop_reason not in COMPLETE and (read.tool is None or message.stop_reason != TOOL_USE):
         reason = f"stopped: {message.stop_reason}"[:MAX_REASON]
         return Outcome(custom_id, RowClass.INVALID, reason=reason, usage=usage)
-    # A thinking block may come first, and citations split the text.
-    text = "".join([block.text for block in message.content if block.type == "text" and isinstance(block.text, str)])
-    if not text.strip():
-        return Outcome(custom_id, RowClass.INVALID, reason="empty", usage=usage)
-    answer, reason = read(text)
+    said, reason = _text(message.content) if read.tool is None else _call(message.content, read.tool)
+    answer, reason = (None, reason) if reason else read.read(said)
     if reason:
         return Outcome(custom_id, RowClass.INVALID, reason=reason, usage=usage)
     return Outcome(custom_id, RowClass.ANSWERED, answer=answer, usage=usage)
+
+
+def _text(content: Iterable[_Block]) -> tuple[str, str]:
+    """Return what a model wrote, or the reason why there is nothing."""
+    # A thinking block may come first, and citations split the text.
+    text = "".join([block.text for block in content if block.type == "text" and isinstance(block.text, str)])
+    return text, "" if text.strip() else "empty"
+
+
+def _call(content: Iterable[_Block], tool: str) -> tuple[msgspec.Raw, str]:
+    """Return what a model called the tool with, or the reason why that is nothing, or nobody knows what.
+
+    Of several calls none is taken: which of them is meant is not ours to guess.
+    """
+    calls = [block.input for block in content if block.type == TOOL_USE and block.name == tool]
+    if len(calls) == 1:
+        return calls[0], ""
+    return msgspec.Raw(), "several_tool_calls" if calls else "no_tool_call"
 
 
 def _unreadable(line: bytes, read: ReadAnswer) -> Outcome:

@@ -51,7 +51,7 @@ def judge(outputs: Outputs, job: Job, chunk: Chunk) -> Verdict:
     if chunk.archive is None:
         raise Conflict(f"chunk {chunk.id} has no archive")
     with outputs.open(chunk.archive.key) as stream:
-        found = list(outcomes(stream.read(), answer_reader(job.output)))
+        found = list(outcomes(stream.read(), answer_reader(job.output, job.params)))
     spoken = [each for each in found if not each.retryable and each.row_class is not RowClass.CANCELED]
     return Verdict(
         judged=len(spoken),

@@ -81,7 +81,7 @@ def asked_of(outputs: Outputs, run: Run, job: Job) -> Mapping[str, Answered]:
     """Return all rows of a run that were ever asked of the synchronous API, by custom_id; none without a price."""
     if run.prices is None:
         return {}
-    return read_asked(outputs, run.run_id, answer_reader(job.output), run.prices)
+    return read_asked(outputs, run.run_id, answer_reader(job.output, job.params), run.prices)
 
 
 def _has_server_tools(job: Job) -> bool:

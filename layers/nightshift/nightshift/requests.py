@@ -4,6 +4,7 @@ import hashlib
 import json
 from typing import Any
 
+from nightshift import api_rules
 from nightshift.input_codes import InputCode, RowFault
 from nightshift.job import Job
 from nightshift.job_sections import Budget
@@ -90,11 +91,26 @@ def shared_params(job: Job, ttl: str) -> dict[str, Any]:
     if schema := answer_schema(job):
         format_ = {"type": "json_schema", "schema": schema}
         shared["output_config"] = job.params.get("output_config", {}) | {"format": format_}
+    if job.output.tool is not None:
+        shared["tool_choice"] = tool_choice(job, job.output.tool)
     return shared
 
 
+def tool_choice(job: Job, tool: str) -> dict[str, Any]:
+    """Return how the model is told to call the tool whose call is the answer.
+
+    It has to, once, where that tool is alone and the API lets one be forced. Beside other tools, such as those that the
+    API runs, it may call others first, and nothing but its instructions makes it end with a call of this one.
+    """
+    if len(job.params["tools"]) > 1:
+        return {"type": "auto"}
+    kind = job.thinking if isinstance(job.thinking, str) else job.thinking.type
+    forced = {"type": "tool", "name": tool} if api_rules.forces_tools(job.model, kind) else {"type": "auto"}
+    return forced | {"disable_parallel_tool_use": True}
+
+
 def answer_schema(job: Job) -> dict[str, Any] | None:
-    """Return the JSON Schema of an answer; None for text."""
+    """Return the JSON Schema that an answer's text is held to; None for a text without one, and for a tool's call."""
     if job.output.labels is None:
         return job.output.json_schema
     label = {"type": "string", "enum": list(job.output.labels)}

@@ -90,7 +90,7 @@ def _ended(chunk: Chunk) -> int:
 
 def _results(outputs: Outputs, run: Run, job: Job, chunk: Chunk) -> Iterator[Outcome]:
     """Yield the results of a chunk that a row ended with, as its archive has them."""
-    read, last = answer_reader(job.output), chunk.generation >= run.max_generations
+    read, last = answer_reader(job.output, job.params), chunk.generation >= run.max_generations
     if chunk.archive is not None:
         with outputs.open(chunk.archive.key) as archive:
             found = (each for line in archive for each in outcomes(line, read))

@@ -110,7 +110,7 @@ class Verifier:
                 return "ended early: time was up"
             line, error = self._answer(row)
             self.outputs.put(run_files.answered(run.run_id, row.outcome.custom_id), line)
-            left -= answered(row.bound, line, answer_reader(proposal.job.output), prices).spent
+            left -= answered(row.bound, line, answer_reader(proposal.job.output, proposal.job.params), prices).spent
             failures = failures + 1 if error is not None else 0
             if isinstance(error, HOPELESS):
                 return f"ended early: {words(error)}"
