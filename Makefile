@@ -151,14 +151,18 @@ fix: .venvs/product/.made ## Format, and mend what the linter can mend
 
 ## ---------------------------------------------------------------- build
 
+NOT_SHIPPED := include includes src tests *.pxd *.pxi *.pyx *flight* *orc* *_s3* *s3fs* *azurefs* *gcsfs* *hdfs* *_cpp_tests*
+
 .PHONY: build
 build: .venvs/sam/.made ## Build what is deployed: ARCHITECTURE=arm64 (default) or x86_64
 	@$(SAM) build --parameter-overrides Architecture=$(ARCHITECTURE) --build-dir $(BUILD_DIR)
+	@# Of Arrow, what reads Parquet: no servers, clouds, headers and tests.
+	@rm -rf $(addprefix $(BUILD_DIR)/ParquetLayer/python/pyarrow/,$(NOT_SHIPPED))
 	@# /opt is read-only, so Python cannot keep what it compiles there: without byte code each cold start takes twice as long.
-	@for layer in Code Dependencies; do PYTHONHASHSEED=0 .venvs/uv/bin/python -m compileall -qq \
+	@for layer in Code Dependencies Parquet; do PYTHONHASHSEED=0 .venvs/uv/bin/python -m compileall -qq \
 	    --invalidation-mode unchecked-hash -s $(BUILD_DIR)/$${layer}Layer -p /opt $(BUILD_DIR)/$${layer}Layer || exit; done
-	@# What is in the layer, for whoever has to know: CycloneDX. Its one warning is that a requirements file has no graph.
-	@PYTHONWARNINGS=ignore .venvs/sam/bin/cyclonedx-py requirements layers/dependencies/requirements.txt \
+	@# What is in the layers, for whoever has to know: CycloneDX. Its one warning is that a requirements file has no graph.
+	@cat layers/*/requirements.txt | PYTHONWARNINGS=ignore .venvs/sam/bin/cyclonedx-py requirements - \
 	    --pyproject layers/nightshift/pyproject.toml --output-reproducible --output-file $(BUILD_DIR)/sbom.json
 
 .PHONY: bench

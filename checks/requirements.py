@@ -18,9 +18,10 @@ from tempfile import NamedTemporaryFile
 
 ROOT = Path(__file__).parent.parent
 LAYER = Path("layers/dependencies/requirements.in")
+PARQUET = Path("layers/parquet/requirements.in")
 RUNTIME, PRODUCT = Path("requirements/runtime.in"), Path("requirements/product.in")
 OTHERS = ("uv", "desk", "sam", "faults", "peers", "security")
-SOURCES = (LAYER, RUNTIME, PRODUCT, *(Path(f"requirements/{name}.in") for name in OTHERS))
+SOURCES = (LAYER, PARQUET, RUNTIME, PRODUCT, *(Path(f"requirements/{name}.in") for name in OTHERS))
 """In the order of compiling: the product is constrained by what the layer and the runtime came to, the desk by uv."""
 
 PIN = re.compile(r"^(?P<name>[a-z0-9][a-z0-9-]*)==(?P<version>[^\s;]+) \\$", re.MULTILINE)
@@ -95,7 +96,7 @@ def faults() -> Iterator[str]:
     for source in SOURCES:
         yield from faults_of(source)
     runtime, product = pins(RUNTIME), pins(PRODUCT)
-    deployed = pins(LAYER) | {name: runtime[name] for name in ("boto3", "botocore")}
+    deployed = pins(LAYER) | pins(PARQUET) | {name: runtime[name] for name in ("boto3", "botocore")}
     for name, version in deployed.items():
         if product.get(name) != version:
             yield f"{compiled(PRODUCT)}: {name} is {product.get(name)}, but {version} is what is deployed"

@@ -19,8 +19,8 @@ CHECKOUT = Path(__file__).parent.parent
 CACHE = CHECKOUT / ".cache" / "layers"
 
 PLATFORMS = {
-    ("linux", "x86_64"): "x86_64-manylinux2014",
-    ("linux", "aarch64"): "aarch64-manylinux2014",
+    ("linux", "x86_64"): "x86_64-manylinux_2_28",
+    ("linux", "aarch64"): "aarch64-manylinux_2_28",
     ("darwin", "arm64"): "aarch64-apple-darwin",
     ("darwin", "x86_64"): "x86_64-apple-darwin",
 }

@@ -127,7 +127,7 @@ class _Inputs:
     text: bytes
 
     @contextmanager
-    def open(self, _ref: InputRef) -> Iterator[BinaryIO]:
+    def open(self, _ref: InputRef, *, seekable: bool = False) -> Iterator[BinaryIO]:  # noqa: ARG002 - a file always is
         with self.file.open("rb") as stream:
             yield stream
 

@@ -72,9 +72,14 @@ def test_only_the_rules_may_put_events_into_the_dead_letter_queue(resources: dic
     assert (tls["Effect"], tls["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
 
 
-def test_both_layers_reach_every_function(resources: dict[str, Json]) -> None:
-    layers = [{"Ref": name} for name in of_type(resources, "AWS::Lambda::LayerVersion")]
-    assert [f["Layers"] for f in of_type(resources, "AWS::Lambda::Function").values()] == [layers] * 7
+def test_two_layers_reach_every_function_and_what_reads_parquet_is_submit_s_alone(resources: dict[str, Json]) -> None:
+    code, dependencies, parquet = [{"Ref": name} for name in of_type(resources, "AWS::Lambda::LayerVersion")]
+    optional = {"Fn::If": ["ReadsParquet", parquet, {"Ref": "AWS::NoValue"}]}
+    functions = of_type(resources, "AWS::Lambda::Function")
+    assert {name: function["Layers"] for name, function in functions.items()} == {
+        name: [code, dependencies, *([optional] if name == "SubmitFunction" else [])] for name in functions
+    }
+    assert len(functions) == 7
 
 
 def test_a_function_s_own_variables_join_the_common_one(resources: dict[str, Json]) -> None:

@@ -8,11 +8,13 @@ from importlib.metadata import distributions
 from importlib.util import cache_from_source
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from local.running import RunningCloud, running_cloud
 from tests.conftest import DESK_PYTHON, ROOT
-from tests.integration.conftest import Night
+from tests.integration.conftest import JOB, Night
 
 BUILD_DIR = Path(".aws-sam") / "x86_64"
 """Beside the default one, so that no later `sam deploy` ships a build for this machine."""
@@ -45,9 +47,22 @@ def test_the_built_artefact_takes_an_upload_to_tickets(built: RunningCloud, tmp_
     assert len(night.tickets(run)) == 3
 
 
+def test_the_built_layer_reads_parquet(built: RunningCloud, tmp_path: Path) -> None:
+    night = Night(built, tmp_path)
+    night.job(text=JOB.replace("format: jsonl", "format: parquet"))
+    table = pa.Table.from_pylist(night.rows(3))
+    pq.write_table(table, file := tmp_path / "rows.parquet")
+    night.put(f"inbox/{night.name}/rows.parquet", file.read_bytes())
+
+    (run,) = night.settle()
+
+    assert night.harvest(run).complete
+    assert len(night.tickets(run)) == 3
+
+
 @pytest.mark.usefixtures("built")
 def test_the_built_layers_have_their_byte_code_and_it_names_no_file_of_this_machine() -> None:
-    sources = [source for layer in ("CodeLayer", "DependenciesLayer") for source in (BUILD_DIR / layer).rglob("*.py")]
+    sources = [source for layer in BUILD_DIR.glob("*Layer") for source in layer.rglob("*.py")]
     compiled = {source: Path(cache_from_source(str(source))) for source in sources}
 
     assert len(sources) > 3000
@@ -56,9 +71,9 @@ def test_the_built_layers_have_their_byte_code_and_it_names_no_file_of_this_mach
 
 
 @pytest.mark.usefixtures("built")
-def test_the_bill_of_materials_names_every_library_of_the_built_layer_and_no_other() -> None:
+def test_the_bill_of_materials_names_every_library_of_the_built_layers_and_no_other() -> None:
     sbom = json.loads((BUILD_DIR / "sbom.json").read_text())
-    shipped = distributions(path=[str(BUILD_DIR / "DependenciesLayer" / "python")])
+    shipped = distributions(path=[str(BUILD_DIR / layer / "python") for layer in ("DependenciesLayer", "ParquetLayer")])
 
     told = {(component["name"], component["version"]) for component in sbom["components"]}
     assert told == {(found.name.lower().replace("_", "-"), found.version) for found in shipped}

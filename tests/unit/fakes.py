@@ -2,15 +2,31 @@
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Buffer, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from nightshift.errors import BadInput, BadJob
 from nightshift.model import Caching, Chunk, Hold, InputRef, JobRef, Run, RunId
 from nightshift.money import PriceSheet
 from tests.unit.conftest import START
+
+
+class OneWay(io.RawIOBase):
+    """A stream that goes from its start to its end, as an object's body does."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer) -> int:
+        room = memoryview(buffer)
+        data = self._source.read(len(room))
+        room[: len(data)] = data
+        return len(data)
 
 
 @dataclass
@@ -26,9 +42,10 @@ class MemoryInputs:
         return InputRef(self.bucket, key, "v1", len(self.files[key]), START)
 
     @contextmanager
-    def open(self, ref: InputRef) -> Iterator[BinaryIO]:
+    def open(self, ref: InputRef, *, seekable: bool = False) -> Iterator[BinaryIO]:
         self.pin(ref.key, ref.version_id)
-        yield io.BytesIO(self.files[ref.key])
+        stream = io.BytesIO(self.files[ref.key])
+        yield stream if seekable else cast("BinaryIO", io.BufferedReader(OneWay(stream)))
 
     def newest(self, prefix: str) -> Iterable[InputRef]:
         return [self.pin(key) for key in self.files if key.startswith(prefix) and not key.endswith("/")]

@@ -212,4 +212,4 @@ PACKED = [
     _file(65, "unknown binary", bytes(range(256)), "UNSUPPORTED_TYPE"),
 ]
 
-READER_CASES = [*ENCODING, *JSON, *IDS, *BODIES, *CSVS, *PACKED]
+TEXT_CASES = [*ENCODING, *JSON, *IDS, *BODIES, *CSVS, *PACKED]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nightshift import content, rows, rows_csv, rows_jsonl
+from nightshift import columns, content, rows, rows_csv, rows_jsonl, rows_parquet
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +40,16 @@ def _rule(name: str, where: str, text: str, without: str, *cases: int) -> Rule:
     return Rule(name, _MODULES[module], function, text, without, frozenset(cases))
 
 
-_MODULES = {"content": content, "rows": rows, "rows_csv": rows_csv, "rows_jsonl": rows_jsonl}
+_MODULES = {module.__name__.rpartition(".")[2]: module for module in (columns, content, rows, rows_csv, rows_jsonl)}
+_MODULES |= {"rows_parquet": rows_parquet}
 
 RULES = [
     _rule("an empty file is refused", "content._checked", "if not first:", "if False:", 1),
     _rule(
         "known binaries are refused",
-        "content._checked",
-        "for offset, magic, name in _KNOWN:",
-        "for offset, magic, name in ():",
+        "content._kind",
+        "for offset, magic, name in _KNOWN",
+        "for offset, magic, name in ()",
         65,
     ),
     _rule(
@@ -124,7 +125,7 @@ RULES = [
     _rule("CSV: a quote that spans lines refuses the file", "rows_csv._fault", "if len(taken) > 1:", "if False:", 56),
     _rule(
         "CSV: the header names the columns",
-        "rows_csv._header",
+        "columns.named",
         "if missing := sorted(spec.columns - spec.optional - set(names)):",
         "if False:",
         48,
@@ -132,8 +133,8 @@ RULES = [
         51,
         59,
     ),
-    _rule("CSV: the header's case is forgiven", "rows_csv._folded", '"_".join(name.split()).casefold()', "name", 49),
-    _rule("CSV: no column twice", "rows_csv._header", "names.count(name) > 1", "False", 50),
+    _rule("CSV: the header's case is forgiven", "columns._folded", '"_".join(name.split()).casefold()', "name", 49),
+    _rule("CSV: no column twice", "columns.named", "names.count(name) > 1", "False", 50),
     _rule("CSV: fields are counted", "rows_csv._problem", "if len(fields) != len(names):", "if False:", 52, 53),
     _rule(
         "CSV: bytes are UTF-8",
@@ -171,4 +172,40 @@ RULES = [
     _rule("a text has a largest size", "rows._check_text", "if len(data) > spec.max_text_bytes:", "if False:", 42, 57),
     _rule("a text has no NUL", "rows._check_text", 'data.find(b"\\0") >= 0', "False", 14, 16),
     _rule("a text can be encoded", "rows._check_text", "value.encode()", 'value.encode(errors="replace")', 13),
+    _rule("a file to seek in is there", "content.rewound", "if not first:", "if False:", 1),
+    _rule("a file to seek in says what it is", "content.rewound", "if not first.startswith(magic):", "if False:", 65),
+    _rule("Parquet: a file without rows is refused", "rows_parquet._check", "metadata.num_rows == 0", "False", 2),
+    _rule("Parquet: a bomb is refused", "rows_parquet._check", "unpacked > MAX_RATIO * packed", "False", 64),
+    _rule(
+        "Parquet: pages are checked",
+        "rows_parquet._values",
+        "page_checksum_verification=True",
+        "page_checksum_verification=False",
+        61,
+    ),
+    _rule("Parquet: all rows are there", "rows_parquet._values", "if rows != file.metadata.num_rows:", "if False:", 60),
+    _rule(
+        "Parquet: damage has its code",
+        "rows_parquet._values",
+        "(arrow.ArrowException, OSError)",
+        "ZeroDivisionError",
+        60,
+    ),
+    _rule("Parquet: a column has a text", "rows_parquet._reader", "raise BadInput", "return _floats  #", 41),
+    _rule(
+        "Parquet: bytes are UTF-8", "rows_parquet._one", "except UnicodeDecodeError:", "except ZeroDivisionError:", 10
+    ),
+    _rule(
+        "Parquet: one bad text is one row", "rows_parquet._texts", "except UnicodeDecodeError:", "except TypeError:", 10
+    ),
+    _rule("Parquet: fractions are finite", "rows_parquet._plain", "if not math.isfinite(value):", "if False:", 25),
+    _rule("Parquet: short fractions are finite", "rows_parquet._number", "if not number.is_finite():", "if False:", 25),
+    _rule(
+        "Parquet: a moment is in our years",
+        "rows_parquet._one",
+        "except (ValueError, OverflowError, KeyError):",
+        "except ZeroDivisionError:",
+        41,
+    ),
+    _rule("Parquet: a row has one fault", "rows_parquet.records", "isinstance(value, RowFault)", "False", 10, 25),
 ]

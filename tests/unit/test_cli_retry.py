@@ -23,6 +23,7 @@ from tests.unit.conftest import START
 from tests.unit.made import RUN, chunk, run
 from tests.unit.night import ids, planned_line
 
+PARQUET_JOB = JOB.replace(b"jsonl", b"parquet")
 CSV_JOB = JOB.replace(b"jsonl", b"csv")
 NIGHTLY = JOB.replace(b"schedule: upload", b"schedule: nightly")
 ROWS = [b'{"id": "1", "body": "one"}', b'{"id": "2", "body": "two", "more": 1.50}', b'{"id":"3","body":"three"}',
@@ -199,6 +200,7 @@ def test_where_all_rows_failed_it_says_that_the_run_will_be_held(night: Night) -
     ("job", "words", "reason"),
     [
         (JOB.replace(b"id: id", b"id: row_number"), (), "have no ids of their own"),
+        (PARQUET_JOB, (), "rows of parquet files cannot be asked again by themselves: submit the file again"),
         (JOB, ("--class", "invalid"), "has no row that is invalid"),
     ],
 )  # fmt: skip

@@ -19,10 +19,12 @@ from nightshift.records import InputSpec
 from nightshift.rows import MAX_ID, check, read
 from nightshift.submit import Submitted, Submitter
 from tests.unit.conftest import START
-from tests.unit.input_cases import CSV, JSONL, NUMBERED, READER_CASES, Case, pack, verdict
+from tests.unit.input_cases import CSV, JSONL, NUMBERED, TEXT_CASES, Case, pack, verdict
 from tests.unit.input_probes import NOT_BUILT, PROBES, Desk, Probe, upload
+from tests.unit.parquet_cases import NUMBERED_PARQUET, PARQUET, PARQUET_CASES
 from tests.unit.reader_rules import RULES, Rule
 
+READER_CASES = [*TEXT_CASES, *PARQUET_CASES]
 TABLE = Path(__file__).parents[2] / ".cache/inputs-table.md"
 CASES: list[Case | Probe] = sorted([*READER_CASES, *PROBES], key=lambda case: case.number)
 LINES: dict[int, str] = {}
@@ -103,7 +105,11 @@ def differs(case: Case) -> bool:
 
 # --- any bytes
 
-SEEDS = [case.data for case in READER_CASES if len(case.data) < 2000]
+SEEDS = {
+    format_: [case.data for case in READER_CASES if case.spec.format in formats and len(case.data) < 2000]
+    for formats in (("jsonl", "csv"), ("parquet",))
+    for format_ in formats
+}
 PIECES = [
     b'"',
     b"\\",
@@ -125,9 +131,9 @@ NOISE = st.one_of(st.binary(max_size=6), st.sampled_from(PIECES), st.text(max_si
 
 
 @st.composite
-def files(draw: st.DrawFn) -> bytes:
+def files(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
     """Draw any bytes, or a file of a case with places of it replaced, and perhaps packed, whole or damaged."""
-    data = bytearray(draw(st.one_of(st.binary(max_size=200), st.sampled_from(SEEDS))))
+    data = bytearray(draw(st.one_of(st.binary(max_size=200), st.sampled_from(seeds))))
     for share, cut, noise in draw(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 9), NOISE), max_size=4)):
         at = int(share * len(data))
         data[at : at + cut] = noise
@@ -141,10 +147,17 @@ def files(draw: st.DrawFn) -> bytes:
     return bytes(packed)
 
 
-@pytest.mark.parametrize("spec", [JSONL, CSV, NUMBERED], ids=["jsonl", "csv", "numbered"])
-@given(data=files())
+@pytest.mark.parametrize(
+    "spec",
+    [JSONL, CSV, NUMBERED, PARQUET, NUMBERED_PARQUET],
+    ids=["jsonl", "csv", "numbered csv", "parquet", "numbered parquet"],
+)
+@given(drawn=st.data())
 @settings(max_examples=250, deadline=2000)
-def test_any_bytes_are_rows_or_rejects_or_refused_with_a_code_that_has_help(spec: InputSpec, data: bytes) -> None:
+def test_any_bytes_are_rows_or_rejects_or_refused_with_a_code_that_has_help(
+    spec: InputSpec, drawn: st.DataObject
+) -> None:
+    data = drawn.draw(files(SEEDS[spec.format]))
     records = checked(data, spec)
     if isinstance(records, BadInput):
         assert InputCode[records.code].of_file

@@ -14,7 +14,7 @@ type Edit = Callable[[str, str, str], None]
 @pytest.fixture
 def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
     """Return a function that replaces text in a copy of the requirements, which the check then reads."""
-    for folder in ("requirements", "layers/dependencies"):
+    for folder in ("requirements", "layers/dependencies", "layers/parquet"):
         shutil.copytree(requirements.ROOT / folder, tmp_path / folder)
     monkeypatch.setattr(requirements, "ROOT", tmp_path)
 

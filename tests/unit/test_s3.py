@@ -1,5 +1,6 @@
 """The S3 adapter against a real S3 API (moto's server)."""
 
+import io
 import tracemalloc
 import uuid
 from typing import Any
@@ -10,9 +11,11 @@ from botocore.exceptions import ClientError
 
 from nightshift.adapters import multipart
 from nightshift.adapters.multipart import PART
-from nightshift.adapters.s3 import BLOCK, S3Inputs, S3Outputs
+from nightshift.adapters.s3 import AHEAD, BLOCK, S3Inputs, S3Outputs
 from nightshift.errors import BadInput, BadJob, Conflict
 from nightshift.model import InputRef, JobRef
+from nightshift.rows import check
+from tests.unit.parquet_cases import PARQUET, TEXTS
 
 type Client = Any
 
@@ -134,6 +137,55 @@ class TestPinning:
         answer_with(s3, "HeadObject", 400, "ExpiredToken")
         with pytest.raises(ClientError, match="ExpiredToken"):
             inputs.pin("k")
+
+
+class TestSeeking:
+    DATA = bytes(range(256)) * 12_000
+    """Three blocks, and not a whole number of them."""
+
+    def test_any_place_of_a_pinned_version_can_be_read(self, s3: Client, bucket: str, inputs: S3Inputs) -> None:
+        put(s3, bucket, "k", self.DATA)
+        ref = inputs.pin("k")
+        put(s3, bucket, "k", b"newer")
+        with inputs.open(ref, seekable=True) as stream:
+            assert (stream.seek(-5, io.SEEK_END), stream.read()) == (len(self.DATA) - 5, self.DATA[-5:])
+            assert (stream.seek(1_000), stream.read(AHEAD + 1)) == (1_000, self.DATA[1_000 : AHEAD + 1_001])
+            assert (stream.seek(3, io.SEEK_CUR), stream.read(2)) == (AHEAD + 1_004, self.DATA[AHEAD + 1_004 :][:2])
+            assert (stream.seek(len(self.DATA) + 9), stream.read()) == (len(self.DATA) + 9, b"")
+            with pytest.raises(ValueError, match="before the start"):
+                stream.seek(-1)
+
+    def test_it_is_read_in_large_pieces_and_each_is_asked_for_once(
+        self, s3: Client, bucket: str, inputs: S3Inputs
+    ) -> None:
+        put(s3, bucket, "k", self.DATA)
+        asked: list[str] = []
+        s3.meta.events.register("before-send.s3.GetObject", lambda request, **_: asked.append(request.headers["Range"]))
+        with inputs.open(inputs.pin("k"), seekable=True) as stream:
+            assert b"".join(iter(lambda: stream.read(1000), b"")) == self.DATA
+        assert len(asked) == -(-len(self.DATA) // AHEAD)
+
+    def test_nothing_is_asked_for_before_it_is_read_and_then_a_version_that_went_is_refused(
+        self, s3: Client, bucket: str, inputs: S3Inputs
+    ) -> None:
+        put(s3, bucket, "k", b"1")
+        ref = inputs.pin("k")
+        s3.delete_object(Bucket=bucket, Key="k", VersionId=ref.version_id)
+        with inputs.open(ref, seekable=True) as stream, pytest.raises(BadInput, match=r"^GONE: "):
+            stream.read()
+
+    def test_a_parquet_file_is_read_from_it(self, s3: Client, bucket: str, inputs: S3Inputs) -> None:
+        put(s3, bucket, "k", TEXTS)
+        with inputs.open(inputs.pin("k"), seekable=True) as stream:
+            assert check(stream, PARQUET) == 2
+
+    def test_a_refusal_of_s3_while_parquet_is_read_stays_what_it_is(
+        self, s3: Client, bucket: str, inputs: S3Inputs
+    ) -> None:
+        put(s3, bucket, "k", TEXTS)
+        answer_with(s3, "GetObject", 403, "AccessDenied")
+        with inputs.open(inputs.pin("k"), seekable=True) as stream, pytest.raises(BadInput, match=r"^ACCESS_DENIED: "):
+            check(stream, PARQUET)
 
 
 def answer_with(s3: Client, operation: str, status: int, code: str, *, times: int = 1000) -> list[int]:

@@ -24,13 +24,17 @@ _RATIO_FROM = 16 * BLOCK  # below this, a file of blanks is odd but harmless
 
 BOM = b"\xef\xbb\xbf"
 """UTF-8's byte order mark. Readers drop it where a row starts: joined files have it there."""
+PARQUET = b"PAR1"
+ZIP = b"PK\x03\x04"
 _GZIP = b"\x1f\x8b"
 _GZIP_FORMAT = 16 + zlib.MAX_WBITS  # zlib's way of asking for gzip
 _WIDE = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 _KNOWN = (
-    (0, b"PK\x03\x04", "a zip or Office file"),
+    (0, ZIP, "a zip or Office file"),
+    (0, b"\xd0\xcf\x11\xe0", "an old Office file, or a new one with a password"),
     (0, b"%PDF", "a PDF"),
-    (0, b"PAR1", "a Parquet file"),
+    (0, PARQUET, "a Parquet file"),
+    (0, b"PARE", "an encrypted Parquet file"),
     (0, b"BZh", "bzip2"),
     (0, b"\xfd7zXZ", "xz"),
     (0, b"7z\xbc\xaf", "7-Zip"),
@@ -38,9 +42,11 @@ _KNOWN = (
     (0, b"Rar!", "a RAR file"),
     (0, b"\x89PNG", "a picture"),
     (0, b"\xff\xd8\xff", "a picture"),
-    (0, _GZIP, "gzip inside gzip"),
+    (0, _GZIP, "gzip"),
     (257, b"ustar", "a tar file"),
 )
+_SAMPLE = 4096
+"""Bytes at a file's start that tell what it is."""
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b"))
 
 
@@ -71,6 +77,27 @@ def lines(stream: BinaryIO) -> Iterator[Line]:
         BadInput: the file is not text, is damaged, or has a line beyond MAX_LINE.
     """
     return _split(_checked(_unpacked(_blocks(stream))))
+
+
+def rewound(stream: BinaryIO, magic: bytes, name: str) -> BinaryIO:
+    """Return a seekable stream at its start, which says that it is what the job's format says.
+
+    Args:
+        stream: the object's bytes, as stored: a format whose readers seek is compressed inside.
+        magic: its first bytes.
+        name: what such a file is called.
+
+    Raises:
+        BadInput: EMPTY_FILE, UNSUPPORTED_TYPE.
+    """
+    first = stream.read(_SAMPLE)
+    if not first:
+        raise BadInput(InputCode.EMPTY_FILE, "the file is empty")
+    if not first.startswith(magic):
+        found = _kind(first) or "something else"
+        raise BadInput(InputCode.UNSUPPORTED_TYPE, f"the job wants {name}, and this is {found}")
+    stream.seek(0)
+    return stream
 
 
 def _blocks(stream: BinaryIO) -> Iterator[bytes]:
@@ -115,15 +142,19 @@ def _checked(blocks: Iterator[bytes]) -> Iterator[bytes]:
     first = next((block for block in blocks if block), b"")
     if not first:
         raise BadInput(InputCode.EMPTY_FILE, "the file is empty")
-    for offset, magic, name in _KNOWN:
-        if first.startswith(magic, offset):
-            raise BadInput(InputCode.UNSUPPORTED_TYPE, f"this is {name}")
-    sample = first[:4096]
+    if found := _kind(first):
+        raise BadInput(InputCode.UNSUPPORTED_TYPE, f"the job wants text, and this is {found}")
+    sample = first[:_SAMPLE]
     if first.startswith(_WIDE) or sample.count(0) * 4 > len(sample):
         raise BadInput(InputCode.NOT_UTF8, "the file is UTF-16 or UTF-32, not UTF-8")
     if (len(sample) - len(sample.translate(None, _CONTROLS))) * 10 > len(sample):
         raise BadInput(InputCode.UNSUPPORTED_TYPE, "this is a binary file")
     return chain([first], blocks)
+
+
+def _kind(first: bytes) -> str | None:
+    """Return what a file that is no text calls itself."""
+    return next((name for offset, magic, name in _KNOWN if first.startswith(magic, offset)), None)
 
 
 def _split(blocks: Iterator[bytes]) -> Iterator[Line]:

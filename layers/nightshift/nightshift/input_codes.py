@@ -34,7 +34,7 @@ class InputCode(StrEnum):
     LINE_TOO_LONG = "LINE_TOO_LONG", "A line is longer than 16 MB: a newline is missing somewhere before that.", "file"
     BAD_HEADER = (
         "BAD_HEADER",
-        "The first line does not name the columns that the job needs, separated by commas.",
+        "The header does not name the columns that the job needs (in a CSV file: its first line, separated by commas).",
         "file",
     )
     DUPLICATE_HEADER = "DUPLICATE_HEADER", "Two columns have the same name: rename one.", "file"
@@ -52,7 +52,27 @@ class InputCode(StrEnum):
     GZIP_BOMB = "GZIP_BOMB", "The file unpacks to more than 200 times its size, or more than 10 GB: split it.", "file"
     UNSUPPORTED_TYPE = (
         "UNSUPPORTED_TYPE",
-        "This is not a text file: send JSONL or CSV, as it is or gzipped once.",
+        "The file is not what the job's `input.format` says: JSONL or CSV, as it is or gzipped once, or Parquet.",
+        "file",
+    )
+    PARQUET_CORRUPT = (
+        "PARQUET_CORRUPT",
+        "The Parquet file is damaged, or packed in a way that is not read here: write it again, with zstd or snappy.",
+        "file",
+    )
+    PARQUET_BOMB = (
+        "PARQUET_BOMB",
+        "The Parquet file has more than 100,000,000 rows, or unpacks to more than 1,000 times its size: split it.",
+        "file",
+    )
+    BAD_COLUMN = (
+        "BAD_COLUMN",
+        "A column that the job uses is of a type that has no text: make it a text, number or date.",
+        "file",
+    )
+    READER_MISSING = (
+        "READER_MISSING",
+        "What reads this format is not installed: deploy with `ReadParquet=ENABLED`, or `pip install pyarrow`.",
         "file",
     )
     FILE_TOO_LARGE = "FILE_TOO_LARGE", "The object has more than 10 GB: split it.", "file"

@@ -24,6 +24,7 @@ _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,37}")
 
 type Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 type Names = Annotated[tuple[Name, ...], Field(strict=False)]
+type Format = Literal["jsonl", "csv", "parquet"]
 type ReadyBy = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 
 
@@ -36,8 +37,8 @@ class Section(BaseModel):
 class Input(Section):
     """What a row is."""
 
-    format: Literal["jsonl", "csv"]
-    """The format of the files, also inside gzip."""
+    format: Format
+    """The format of the files; `jsonl` and `csv` also inside gzip."""
     id: Name = "id"
     """The column that holds a row's id, or `row_number` where there is none: ids are then `<input digest>:<row>`."""
     optional: Names = ()

@@ -521,7 +521,7 @@ class Row(msgspec.Struct, frozen=True):
     """Logical row of the file, from 1: differs from `line` where quoted fields hold newlines."""
     digest: str
     """16 hex characters over the row's own content."""
-    byte_offset: int = 0
+    byte_offset: int | None = 0
     """Bytes before it in the (unpacked) file."""
     raw: bytes = b""
     """It, as it was read: for a reject that comes after reading, a duplicate, for one."""

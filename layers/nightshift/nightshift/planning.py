@@ -176,7 +176,7 @@ class Planner:
         if index not in counts:
             try:
                 content.check_size(run.inputs[index].size)
-                with self.inputs.open(run.inputs[index]) as stream:
+                with self.inputs.open(run.inputs[index], seekable=spec.seekable) as stream:
                     counts[index] = check(stream, spec)
             except BadInput as error:
                 counts[index] = error
@@ -207,7 +207,7 @@ class Planner:
                     yield refuse_file(records, index)
                     continue
                 self._check_rows(work, ref.key, records)
-            with self.inputs.open(ref) as stream:
+            with self.inputs.open(ref, seekable=work.spec.seekable) as stream:
                 rows = read(stream, work.spec, file=index, digest=ref.digest, after=after)
                 yield from skipper.through(rows) if skipper is not None else rows
             after = 0

@@ -50,8 +50,12 @@ class Inputs(Protocol):
         """
         ...
 
-    def open(self, ref: InputRef) -> AbstractContextManager[BinaryIO]:
-        """Open the pinned version for reading, as stored (still compressed). Same errors as `pin`."""
+    def open(self, ref: InputRef, *, seekable: bool = False) -> AbstractContextManager[BinaryIO]:
+        """Open the pinned version for reading, as stored (still compressed), from its start to its end.
+
+        With `seekable`, anywhere in it: each read that is not buffered is a request of its own, so it is for formats
+        that need it. Same errors as `pin`; with `seekable`, any read may raise them.
+        """
         ...
 
     def newest(self, prefix: str) -> Iterable[InputRef]:

@@ -8,14 +8,14 @@ import msgspec
 
 from nightshift.input_codes import RowFault
 from nightshift.job import Job
-from nightshift.job_sections import ROW_NUMBER
+from nightshift.job_sections import ROW_NUMBER, Format
 
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
     """What a job wants to know of a row."""
 
-    format: str
+    format: Format
     id: str | None
     """The id's column; None where the row's number is its id."""
     required: frozenset[str]
@@ -38,6 +38,11 @@ class InputSpec:
         )
 
     @property
+    def seekable(self) -> bool:
+        """Say whether the format's reader seeks in the file."""
+        return self.format in {"parquet", "xlsx"}
+
+    @property
     def columns(self) -> frozenset[str]:
         """Every column that the job uses; a file without one of these, optional ones aside, has the wrong header."""
         return self.required | self.optional | set(self.carry) | ({self.id} if self.id else set())
@@ -50,9 +55,10 @@ class Record(msgspec.Struct, frozen=True):
     """Physical line it starts on, from 1."""
     number: int
     """Logical row, from 1; blank lines do not count."""
-    offset: int
-    """Bytes before it in the unpacked file."""
+    offset: int | None
+    """Bytes before it in the unpacked file; None where rows are no bytes in a row."""
     raw: bytes
+    """What tells it from another row: its bytes, or what was read of it."""
     values: Mapping[str, Any] = msgspec.field(default_factory=dict)
     fault: RowFault | None = None
     """Why it could not be parsed."""

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from nightshift import content, rows_csv, rows_jsonl
+from nightshift import content, rows_csv, rows_jsonl, rows_parquet
 from nightshift.errors import BadInput
 from nightshift.input_codes import InputCode, RowFault
 from nightshift.model import Reject, Row, RowClass
@@ -36,15 +36,16 @@ def check(stream: BinaryIO, spec: InputSpec) -> int:
     Raises:
         BadInput: the file is refused.
     """
-    lines = content.lines(stream)
-    return sum(1 for _ in rows_csv.records(lines, spec)) if spec.format == "csv" else rows_jsonl.count(lines)
+    if spec.format == "jsonl":
+        return rows_jsonl.count(content.lines(stream))
+    return sum(1 for _ in _records(stream, spec))
 
 
 def read(stream: BinaryIO, spec: InputSpec, *, file: int, digest: str, after: int = 0) -> Iterator[Row | Reject]:
     """Yield the rows and rejects of a file that passed `check`, in order, in constant memory.
 
     Args:
-        stream: the object's bytes, as stored.
+        stream: the object's bytes, as stored; seekable where `spec.seekable`.
         spec: what the job wants to know.
         file: index of the file among the run's inputs.
         digest: names the object version in row-number ids.
@@ -99,8 +100,13 @@ def text(value: Any) -> str:
 
 
 def _records(stream: BinaryIO, spec: InputSpec) -> Iterator[Record]:
-    lines = content.lines(stream)
-    return rows_csv.records(lines, spec) if spec.format == "csv" else rows_jsonl.records(lines)
+    match spec.format:
+        case "jsonl":
+            return rows_jsonl.records(content.lines(stream))
+        case "csv":
+            return rows_csv.records(content.lines(stream), spec)
+        case "parquet":
+            return rows_parquet.records(stream, spec)
 
 
 def _row(record: Record, spec: InputSpec, columns: Sequence[str], file: int, digest: str) -> Row:

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterable, Iterator, Sequence
 
+from nightshift import columns
 from nightshift.content import BOM, MAX_LINE, Line
 from nightshift.errors import BadInput
 from nightshift.input_codes import InputCode, RowFault
@@ -48,7 +49,9 @@ def records(lines: Iterable[Line], spec: InputSpec) -> Iterator[Record]:
     if fault:
         code = InputCode.BAD_NEWLINES if fault.code is InputCode.CONTROL_CHAR else InputCode.BAD_HEADER
         raise BadInput(code, f"in the header: {fault.detail}", line=tap.taken[0].number)
-    names = _header(fields, spec)
+    if not fields:
+        raise BadInput(InputCode.NO_ROWS, "the file has only blank lines")
+    names = columns.named(fields, spec, hint=_hint(fields), line=1)
     number = 0
     for fields, fault in rows:
         number += 1
@@ -88,28 +91,11 @@ def _fault(error: csv.Error, taken: Sequence[Line]) -> RowFault:
     return RowFault(InputCode.BAD_QUOTE)
 
 
-def _header(fields: list[str], spec: InputSpec) -> list[str]:
-    """Name the columns: a column that the job uses keeps the job's spelling, whatever the header's case and spaces."""
-    if not fields:
-        raise BadInput(InputCode.NO_ROWS, "the file has only blank lines")
-    known = {_folded(column): column for column in spec.columns}
-    names = [known.get(_folded(field), field) for field in fields]
-    # Names from the file are not repeated here: where the header is missing, they are somebody's data.
-    if missing := sorted(spec.columns - spec.optional - set(names)):
-        text = ",".join(fields)
-        separator = next((name for mark, name in ((";", "semicolons"), ("\t", "tabs")) if mark in text), "")
-        hint = f"; it seems to be separated by {separator}: export it with commas" if separator else ""
-        if spec.id in missing:
-            hint += "; without an id column, the job says `input: {id: row_number}`"
-        raise BadInput(InputCode.BAD_HEADER, f"the header does not name {', '.join(missing)}{hint}", line=1)
-    if twice := sorted({name for name in names if name.strip() and names.count(name) > 1}):
-        name = twice[0][:64].encode(errors="replace").decode()  # bytes that are not UTF-8 can be written nowhere
-        raise BadInput(InputCode.DUPLICATE_HEADER, f"two columns are named {name}", line=1)
-    return names
-
-
-def _folded(name: str) -> str:
-    return "_".join(name.split()).casefold()
+def _hint(fields: Sequence[str]) -> str:
+    """Say what the file seems to be separated by, where that is no comma."""
+    text = ",".join(fields)
+    separator = next((name for mark, name in ((";", "semicolons"), ("\t", "tabs")) if mark in text), "")
+    return f"it seems to be separated by {separator}: export it with commas" if separator else ""
 
 
 def _problem(fields: list[str], names: list[str]) -> RowFault | None:

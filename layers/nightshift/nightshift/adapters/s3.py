@@ -15,7 +15,7 @@ from nightshift.errors import BadInput, BadJob, Conflict
 from nightshift.model import JOB_NAME, InputRef, JobRef
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Buffer, Generator, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from botocore.response import StreamingBody
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 BLOCK = 256 * 1024
 """Bytes asked of S3 at once; readers take lines out of it. More is no faster, and read in vain for a single line."""
+
+AHEAD = 1 << 20
+"""Bytes of one request where a reader seeks: a Parquet file of 300 MB is 300 requests, of 40 cents a million."""
 
 DELETES = 1000
 """Keys that S3 deletes in one request."""
@@ -58,8 +61,12 @@ class S3Inputs:
         return self._ref(key, head.get("VersionId", "null"), head["ContentLength"], head["LastModified"])
 
     @contextmanager
-    def open(self, ref: InputRef) -> Generator[BinaryIO]:
+    def open(self, ref: InputRef, *, seekable: bool = False) -> Generator[BinaryIO]:
         """See `ports.Inputs.open`."""
+        if seekable:
+            with io.BufferedReader(_Ranges(self._client, ref), AHEAD) as stream:
+                yield stream
+            return
         try:
             answer = self._client.get_object(Bucket=ref.bucket, Key=ref.key, VersionId=ref.version_id)
         except ClientError as error:
@@ -103,6 +110,47 @@ class S3Inputs:
     def _ref(self, key: str, version_id: str, size: int, modified: datetime) -> InputRef:
         # S3 keeps whole seconds. Cutting the rest makes `pin` and `newest` agree on servers that keep more.
         return InputRef(self._bucket, key, version_id, size, modified.replace(microsecond=0))
+
+
+class _Ranges(io.RawIOBase):
+    """A pinned version as a file to seek in: each read is a request for so many bytes."""
+
+    def __init__(self, client: S3Client, ref: InputRef) -> None:
+        self._client = client
+        self._ref = ref
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._ref.size}[whence]
+        if start + offset < 0:
+            raise ValueError("a position before the start of the object")
+        self._at = start + offset
+        return self._at
+
+    def readinto(self, buffer: Buffer) -> int:
+        room = memoryview(buffer)
+        end = min(self._at + len(room), self._ref.size)
+        if end <= self._at:
+            return 0
+        ref, span = self._ref, f"bytes={self._at}-{end - 1}"
+        try:
+            answer = self._client.get_object(Bucket=ref.bucket, Key=ref.key, VersionId=ref.version_id, Range=span)
+        except ClientError as error:
+            raise _refused(error, ref.bucket, ref.key) from error
+        with closing(answer["Body"]) as body:
+            data = body.read()  # all of it, or an error: it checks its length
+        room[: len(data)] = data
+        self._at += len(data)
+        return len(data)
 
 
 class S3Outputs:
