@@ -70,6 +70,53 @@ class Organization:
         self._client.close()
 
 
+class Wire:
+    """The API with nothing in between: each answer as it comes, a refusal too, and nothing is asked twice."""
+
+    def __init__(self, stack: Stack) -> None:
+        """Ask with the stack's key.
+
+        Raises:
+            Unauthorized: there is none, or the person may not read it.
+        """
+        _forget_the_shell()
+        timeout = httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
+        transport = anthropic.DefaultHttpxClient(follow_redirects=False, trust_env=False, timeout=timeout)
+        self._client = anthropic.Anthropic(
+            api_key=_key_source(stack)(fresh=True),
+            base_url=stack.outputs["AnthropicBaseUrl"].rstrip("/"),
+            timeout=timeout,
+            http_client=transport,
+            max_retries=0,
+        )
+
+    def ask(
+        self, method: str, path: str, content: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> httpx2.Response:
+        """Return the answer, whatever its status.
+
+        Raises:
+            ApiError: there is none.
+        """
+        options: Any = {"headers": dict(headers or {})}
+        try:
+            match method:
+                case "GET":
+                    return self._client.get(path, cast_to=httpx2.Response, options=options)
+                case "DELETE":
+                    return self._client.delete(path, cast_to=httpx2.Response, options=options)
+                case _:
+                    return self._client.post(path, cast_to=httpx2.Response, content=content, options=options)
+        except anthropic.APIStatusError as error:
+            return error.response
+        except Exception as error:  # noqa: BLE001 - classed by `translate`, as everywhere
+            raise translate(error) from None
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._client.close()
+
+
 def _key_source(stack: Stack) -> KeySource:
     kept: list[str] = []
 

@@ -18,6 +18,7 @@ from nightshift_cli.estimate import estimate
 from nightshift_cli.exits import Exit, Refused
 from nightshift_cli.lint import lint
 from nightshift_cli.orphans import orphans
+from nightshift_cli.probe import probe
 from nightshift_cli.replay import replay
 from nightshift_cli.results import report, results
 from nightshift_cli.retry import retry
@@ -90,6 +91,7 @@ app.command()(estimate)
 app.command()(costs)
 app.command()(bill)
 app.command()(doctor)
+app.command()(probe)
 app.command()(lint)
 app.command()(scan)
 app.add_typer(job.app, name="job")

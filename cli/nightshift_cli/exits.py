@@ -33,7 +33,7 @@ _MEANINGS = {
     Exit.NOT_SEEN: "the file is uploaded, and its run has not appeared in time (submit, retry)",
     Exit.DIFFERS: "the vendor's bill differs from the ledger by more than 1 % and a cent (bill)",
     Exit.FOUND: "something is to be mended: an error in a job or its file (lint), a synchronous call (scan), "
-    "what is bad (doctor), a run's batch that it does not have (orphans)",
+    "what is bad (doctor), a run's batch that it does not have (orphans); or the API is not as documented (probe)",
     Exit.INTERRUPTED: "interrupted by Ctrl-C",
 }
 

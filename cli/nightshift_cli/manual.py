@@ -19,7 +19,7 @@ HEAD = """\
 `nightshift --install-completion` teaches your shell the words. This page is made by `python -m nightshift_cli.manual`.
 
 What changes something has `--dry-run`, which only says what would be done. What cannot be taken back, or costs money
-(`cancel`, `replay`, `retry`, `verify`), says so first, and asks at a terminal; with `--yes` nobody is asked, and where
+(`cancel`, `probe`, `replay`, `retry`, `verify`), says so first, and asks at a terminal; with `--yes` nobody is asked, and where
 nobody can be asked (a pipe, a script, `--json`) it is not done without. `hold`, `resume`, `submit` and `job put` are
 done at once: what they do can be undone.
 

@@ -106,6 +106,13 @@ SHAPES: Mapping[str, Shape] = {
         }
     ),
     "doctor": Shape({"what": "", "level": "`ok`, `warn`, `bad`", "told": "", "todo": ""}, "thing"),
+    "probe": Shape(
+        {
+            "done": "", "bound_usd": "what it costs at most",
+            "findings": "each with `question`, `verdict`, `found`, `documented`",
+            "left": "batches that could not be deleted",
+        }
+    ),
     "scan": Shape(
         {"files": "that were read", "unread": "`file`, `reason`", "calls": "", "none_left": "no synchronous call"}
     ),
