@@ -18,10 +18,10 @@ HEAD = """\
 `--local` for the cloud of `make local`. Results go to stdout, everything else to stderr.
 `nightshift --install-completion` teaches your shell the words. This page is made by `python -m nightshift_cli.manual`.
 
-What changes something has `--dry-run`, which only says what would be done. What cannot be taken back, or costs money, has
-`--yes`, too: it says first what it will do, and asks at a terminal; with `--yes` nobody is asked, and where nobody can be
-(a pipe, a script, `--json`) it is not done without. `hold`, `resume`, `submit` and `job put` are done at once: what they
-do can be undone.
+What changes something has `--dry-run`, which only says what would be done. What cannot be taken back, or costs money,
+has `--yes`, too: it says first what it will do, and asks at a terminal; with `--yes` nobody is asked, and where nobody
+can be (a pipe, a script, `--json`) it is not done without. `hold`, `resume`, `submit` and `job put` are done at once:
+what they do can be undone.
 
 With `--json` a command prints JSON alone to stdout, in the shape below; amounts that end in `_usd` are US dollars,
 times ISO 8601 in UTC, sizes bytes. An error is an object, too, with `error` (why) and `status` (the exit status), and
