@@ -13,11 +13,11 @@ from botocore.exceptions import ClientError
 
 from nightshift.adapters.anthropic_api import (
     CONNECT_SECONDS,
-    FORBIDDEN,
     READ_SECONDS,
     AnthropicBatches,
     KeySource,
     translate,
+    variables_of_the_sdk,
 )
 from nightshift.adapters.secrets import key_of
 from nightshift.errors import Unauthorized
@@ -146,5 +146,5 @@ def _read(stack: Stack, secret: str, command: str) -> str:
 
 def _forget_the_shell() -> None:
     """Drop variables of this process by which the SDK would ask another address, or be somebody else."""
-    for name in FORBIDDEN:
-        os.environ.pop(name, None)
+    for name in variables_of_the_sdk():
+        del os.environ[name]

@@ -560,15 +560,41 @@ def test_a_results_stream_that_breaks_is_an_api_error(server: Server) -> None:
         list(blocks)
 
 
-@pytest.mark.parametrize("url", ["https://evil.example/results", "http://localhost:1/results", None])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evil.example/results",
+        "http://127.0.0.1:{port}@evil.example/results",
+        "http://127.0.0.1.evil.example:{port}/results",
+        "https://127.0.0.1:{port}/results",
+        "http://127.0.0.1:1/results",
+        "http://localhost:{port}/results",
+        "//evil.example/results",
+        "file:///etc/passwd",
+        "/v1/messages/batches/msgbatch_01/results",
+        "",
+        None,
+    ],
+)
 def test_the_key_is_not_taken_to_another_host(server: Server, url: str | None) -> None:
-    with pytest.raises(Redirected), api(server.url).results(replace(batch(), results_url=url)):
+    hostile = url.format(port=server.url.rsplit(":", 1)[1]) if url else url
+    with pytest.raises(Redirected), api(server.url).results(replace(batch(), results_url=hostile)):
         pass
 
     assert server.seen == []
 
 
-@pytest.mark.parametrize("name", ["ANTHROPIC_BASE_URL", "ANTHROPIC_CUSTOM_HEADERS", "ANTHROPIC_AUTH_TOKEN"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ANTHROPIC_BASE_URL",
+        "ANTHROPIC_CUSTOM_HEADERS",
+        "ANTHROPIC_AUTH_TOKEN",
+        "ANTHROPIC_AWS_BASE_URL",
+        "ANTHROPIC_LOG",  # at `debug`, the SDK logs bodies
+        "ANTHROPIC_OPEN_TELEMETRY_TRACES_CONTENT_MODE",  # … and sends them to whoever collects traces
+    ],
+)
 def test_variables_that_redirect_the_sdk_stop_the_function(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "x")
 

@@ -50,7 +50,7 @@ class Prompt:
         self._pieces[::2] = [_encode(text)[1:-1] for text in texts]
         self._pieces[0], self._pieces[-1] = b'"' + self._pieces[0], self._pieces[-1] + b'"'
         tags = sorted({re.escape(name) for name in _CLOSING_TAG.findall(source)})
-        self._closing = re.compile(rf"<(/\s*(?:{'|'.join(tags)}))\b", re.IGNORECASE) if tags else None
+        self._closing = re.compile(rf"<(\s*/\s*(?:{'|'.join(tags)}))\b", re.IGNORECASE) if tags else None
 
     def render(self, values: Mapping[str, str]) -> bytes:
         r"""Render for one row, given a value per variable; return the text as JSON, or nothing where it is blank.
@@ -79,7 +79,7 @@ class Prompt:
         return b"".join(pieces)
 
     def _defused(self, value: str) -> str:
-        if self._closing is None or "</" not in value:
+        if self._closing is None:
             return value
         return self._closing.sub(r"<\\\1", value)
 

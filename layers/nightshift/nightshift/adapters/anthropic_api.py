@@ -75,8 +75,6 @@ OWN_SPEND_LIMIT = "You have reached your specified API usage limits"
 """A 400 without a code that means the same (API reference, Errors)."""
 SECRET_HEADERS = ("authorization", "x-api-key", "x-amz-security-token")
 """Of a request; with them, who has them is who we are."""
-FORBIDDEN = tuple(f"ANTHROPIC_{name}" for name in ("BASE_URL", "CUSTOM_HEADERS", "AUTH_TOKEN", "API_KEY", "PROFILE"))
-"""Variables that the SDK would let redirect traffic or change who we are."""
 NEVER_CONNECTED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 
 
@@ -95,9 +93,14 @@ _OVER = frozenset({HTTPStatus.CONFLICT, HTTPStatus.INTERNAL_SERVER_ERROR, HTTPSt
 whoever gave up waiting, in front of the API or within it: the work may go on (docs/decisions/0011)."""
 
 
+def variables_of_the_sdk() -> list[str]:
+    """Return the names of the variables by which the SDK could be led to another address, identity or log."""
+    return sorted(name for name in os.environ if name.startswith("ANTHROPIC_"))
+
+
 def refuse_redirecting_variables() -> None:
     """Raise MisconfiguredError where the environment would send tickets or the key elsewhere."""
-    if found := [name for name in FORBIDDEN if name in os.environ]:
+    if found := variables_of_the_sdk():
         raise MisconfiguredError(
             f"Remove {', '.join(found)} from this function: the template's AnthropicBaseUrl and secret decide."
         )
