@@ -1,6 +1,7 @@
 """`python -m local`: deploy template.yaml on this machine, print one line of JSON, serve until told to stop.
 
-It stops on SIGTERM and SIGINT, and when its standard input ends: it never outlives the program that started it.
+It stops on SIGTERM, SIGINT and SIGHUP, and when its standard input ends: it never outlives the program that started it.
+With `--announce` it was a person who did, in a terminal or in the background, and only a signal stops it.
 """
 
 import argparse
@@ -18,6 +19,9 @@ from typing import NoReturn
 from local.seams import leave_out_ec2
 from local.wire import LocalError
 
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Signals that end the cloud, in good order."""
+
 
 def main() -> int:
     """Run the cloud; return the exit status."""
@@ -32,9 +36,11 @@ def main() -> int:
     parameters = dict(part.split("=", 1) for part in options.param)
     local = options.dynamodb == "local"
     cloud = Cloud(Options(options.template, options.stack, parameters, local, options.enforce_iam))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _stop)
-    threading.Thread(target=_watch_input, daemon=True).start()
+    for number in STOPS:
+        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _stop)
+    if not options.announce:
+        threading.Thread(target=_watch_input, daemon=True).start()
     try:
         facts = cloud.start()
         if options.announce:
@@ -98,7 +104,7 @@ def _forget_the_real_aws() -> None:
 def _stop(number: int, _frame: object) -> NoReturn:
     """Leave the main thread, wherever it is; whoever asks twice is not in more of a hurry."""
     del number
-    for again in (signal.SIGTERM, signal.SIGINT):
+    for again in STOPS:
         signal.signal(again, signal.SIG_IGN)
     sys.exit(0)
 

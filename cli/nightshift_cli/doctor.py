@@ -207,6 +207,11 @@ def _audit(stack: Stack) -> Iterator[Found]:
     if points:
         latest = max(point["Timestamp"] for point in points)
         yield Level.OK, f"the last one was at {latest:%H:%M}Z"
+    elif stack.local:
+        yield (
+            Level.OK,
+            "the local cloud has no alarms, and looks when it is asked: docs/local.md, AuditFunctionRegularly",
+        )
     else:
         todo = "nobody notices a loop that died: docs/operations.md, AuditSilent"
         yield Level.WARN, "no audit in the last 45 minutes; a stack that is younger has had none yet", todo

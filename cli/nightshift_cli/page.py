@@ -130,6 +130,8 @@ def _lines(view: View) -> Iterator[tuple[str, str]]:
     if summary.strange:
         yield "strange", f"{summary.strange:,} lines of the results are no result of a row; they are kept in raw/"
     yield "files", f"{view.home}\n{' '.join(view.files)}"
+    if view.latest:
+        yield "latest", f"{view.stack.results().uri(view.latest)} names this run"
 
 
 def _rows(summary: Summary) -> str:

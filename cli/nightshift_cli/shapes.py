@@ -53,6 +53,7 @@ SHAPES: Mapping[str, Shape] = {
             "counts": "rows by class", "usage": "tokens", "tickets": "`written`, `unchanged`, `refused`", "strange":
             "lines of the results that are no row's", "next": "what the loop does next: `kind`, `reason`, …",
             "ways_out": "what a person can do", "execution": "`name`, `status`", "files": "name → address",
+            "latest": "what names the job's newest run, where it is this one; or null",
             "run": "as the ledger has it", "chunks": "the same", "intent": "the same, of a create under way; or null",
         }
     ),

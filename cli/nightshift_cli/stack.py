@@ -48,6 +48,8 @@ OUTPUTS = frozenset(
 )
 """The outputs of template.yaml that the commands need."""
 
+LOCAL_FLAG = "--local"
+
 TIMEOUT = 5
 """Seconds to wait for a connection, and for the local cloud's answer."""
 
@@ -73,6 +75,11 @@ class Stack:
     outputs: Mapping[str, str]
     clients: Clients
     clock: Clock
+
+    @property
+    def local(self) -> bool:
+        """True for the cloud of `make local`."""
+        return self.flag == LOCAL_FLAG
 
     @property
     def monthly_cap(self) -> int | None:
@@ -147,7 +154,7 @@ def _local_cloud(file: Path) -> Stack:
     )
     # A company's proxy knows nothing of this machine's loopback, whatever the shell says.
     config = Config(connect_timeout=TIMEOUT, retries={"mode": "standard", "total_max_attempts": 3}, proxies={})
-    return Stack("--local", told["outputs"], partial(session.client, endpoint_url=endpoint, config=config), now)
+    return Stack(LOCAL_FLAG, told["outputs"], partial(session.client, endpoint_url=endpoint, config=config), now)
 
 
 def _local_time(endpoint: str) -> datetime:

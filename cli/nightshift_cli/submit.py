@@ -16,7 +16,7 @@ from nightshift.job import Job, parse_job
 from nightshift.model import InputRef, Run, RunId
 from nightshift.trigger import HAND
 from nightshift_cli.consent import DryRun, nothing_done
-from nightshift_cli.console import console, put, put_json, say
+from nightshift_cli.console import console, interruptible, put, put_json, say
 from nightshift_cli.exits import Exit
 from nightshift_cli.mending import ways_out
 from nightshift_cli.options import DEFAULT_STACK, AsJson, JobOption, Local, StackName
@@ -70,9 +70,12 @@ class Start:
             else:
                 say(f"job {self.job} is nightly: the file waits for the night. To run it now: submit it with --now.")
             return
-        if self.nightly:
-            self._start_by_hand(ref)
-        self._show(ref, run_id_for(self.job, ref), json=json, told=told or {})
+        run_id = run_id_for(self.job, ref)
+        look = self.stack.command(f"show {run_id}")
+        with interruptible(f"no longer waited for; its file is uploaded, and run {run_id} goes on. {look}"):
+            if self.nightly:
+                self._start_by_hand(ref)
+            self._show(ref, run_id, json=json, told=told or {})
 
     def tell(self, file: Path, key: str, *, json: bool) -> None:
         """Say what would come of a file."""

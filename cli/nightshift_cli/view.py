@@ -6,10 +6,14 @@ from datetime import datetime, timedelta
 from functools import reduce
 from typing import Any
 
+import msgspec
+
 from nightshift import run_files
 from nightshift.adapters.dynamodb import DynamoLedger
+from nightshift.adapters.s3 import S3Outputs
 from nightshift.adapters.stepfunctions import execution_name
 from nightshift.decision import Policy, next_step
+from nightshift.merging import Pointer
 from nightshift.model import Chunk, ChunkState, Intent, RowClass, Run, RunId, RunState, Step, StepKind, Tally
 from nightshift.money import usd
 from nightshift_cli.mending import ways_out
@@ -17,6 +21,8 @@ from nightshift_cli.stack import Stack
 
 POLICY = Policy(poll_min_seconds=30, poll_max_seconds=360, poll_percent=5, max_turns=1500)
 """The template's defaults. They only decide how long a wait is, which is not shown: the loop counts it."""
+
+_decode = msgspec.json.Decoder(Pointer).decode
 
 DEAD = frozenset({"ABORTED", "FAILED", "NOT_STARTED", "TIMED_OUT"})
 """How a loop can be that a person may start again; the audit does so within some 20 minutes."""
@@ -112,6 +118,10 @@ class View:
     """Step Functions' word; `NOT_STARTED` where there is no such execution."""
     now: datetime
     """When this was looked at, by the stack's clock."""
+    merged: Sequence[str] = ()
+    """The names of the files that have all answers in one."""
+    latest: str = ""
+    """Key of the pointer to the job's newest finished run, where it names this one."""
 
     @property
     def ways_out(self) -> Sequence[str]:
@@ -136,6 +146,7 @@ class View:
         refused = ["refused/"] * bool(self.summary.total.tickets_refused)
         written = {"report.json": run.reported, "verification.json": run.verified}
         return [
+            *self.merged,
             "output/",
             "failed/",
             rejects,
@@ -161,6 +172,7 @@ class View:
             "ways_out": self.ways_out,
             "execution": {"name": self.execution, "status": self.execution_status},
             "files": {name: f"{self.home}{name}" for name in self.files},
+            "latest": self.stack.results().uri(self.latest) if self.latest else None,
             "run": self.summary.run,
             "chunks": self.summary.chunks,
             "intent": self.intent,
@@ -194,7 +206,24 @@ def view(stack: Stack, run_id: RunId) -> View:
         execution_name(run_id, run.execution),
         _execution_status(stack, execution_name(run_id, run.execution)),
         now,
+        _merged(stack.results(), run),
+        _latest(stack.results(), run),
     )
+
+
+def _merged(outputs: S3Outputs, run: Run) -> Sequence[str]:
+    """Return the names of the files that have all of a run's answers: one, or none yet."""
+    home = run_files.home(run.run_id)
+    return [key.removeprefix(home) for key in outputs.keys(f"{home}output.")] if run.state is RunState.DONE else []
+
+
+def _latest(outputs: S3Outputs, run: Run) -> str:
+    """Return the key of what names the job's newest finished run, where that is this one."""
+    key = run_files.latest(run.job.name)
+    if run.state is not RunState.DONE or not outputs.tag(key):
+        return ""
+    with outputs.open(key) as stream:
+        return key if _decode(stream.read()).run_id == run.run_id else ""
 
 
 def _execution_status(stack: Stack, name: str) -> str:

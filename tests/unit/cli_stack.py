@@ -172,16 +172,22 @@ class CliStack:
         arn: str = started["executionArn"]
         return arn
 
-    def __call__(self, *args: str | Path, answer: str = "", **environment: str | None) -> Said:
-        """Run `nightshift` with these arguments; `answer` is what the person types."""
-        usual = {
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables by which the command finds this stack."""
+        return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ENDPOINT_URL_CLOUDFORMATION": self.plane.endpoint,
             "AWS_ENDPOINT_URL_LAMBDA": self.plane.endpoint,
             "NIGHTSHIFT_STACK": self.name,
         }
+
+    def __call__(self, *args: str | Path, answer: str = "", **environment: str | None) -> Said:
+        """Run `nightshift` with these arguments; `answer` is what the person types."""
         words = [str(arg) for arg in args]
-        result = CliRunner().invoke(app, words, input=answer, env=usual | environment, catch_exceptions=False)
+        result = CliRunner().invoke(
+            app, words, input=answer, env={**self.environment, **environment}, catch_exceptions=False
+        )
         if "--json" in words:
             hold_to_shape(words, result.stdout)
         out, err = ([line.rstrip() for line in text.splitlines()] for text in (result.stdout, result.stderr))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from nightshift.model import Hold, HoldCode, RunId
 from nightshift_cli import api
 from nightshift_cli.doctor import CHECKS
 from nightshift_cli.exits import Exit
+from nightshift_cli.stack import Stack, find
 from tests.unit.cli_stack import JOB, CliStack, serving
 from tests.unit.conftest import START
 from tests.unit.made import RUN, input_ref, run
@@ -228,6 +230,22 @@ def test_an_audit_that_is_silent_is_a_warning(nightshift: CliStack, monkeypatch:
     monkeypatch.setattr(clock, "now", lambda: START + timedelta(hours=1))
     ((level, _, todo),) = found(nightshift, Exit.DONE, "audit")
     assert (level, todo) == ("warn", "nobody notices a loop that died: docs/operations.md, AuditSilent")
+
+
+def test_the_local_cloud_whose_audit_looks_when_it_is_asked_is_not_warned_of(
+    nightshift: CliStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "now", lambda: START + timedelta(hours=1))
+
+    def local_one(name: str, *, local: bool) -> Stack:
+        return replace(find(name, local=local), flag="--local")
+
+    monkeypatch.setattr("nightshift_cli.doctor.find", local_one)
+
+    ((level, told, todo),) = found(nightshift, Exit.DONE, "audit")
+
+    assert (level, todo) == ("ok", "")
+    assert told == "the local cloud has no alarms, and looks when it is asked: docs/local.md, AuditFunctionRegularly"
 
 
 def test_what_cannot_be_looked_at_is_a_warning_and_the_rest_is_looked_at(nightshift: CliStack) -> None:

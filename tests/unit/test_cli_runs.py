@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from nightshift import clock
+from nightshift import clock, run_files
 from nightshift.adapters.dynamodb import DynamoLedger
+from nightshift.merging import Pointer
 from nightshift.model import (
     Archive,
     BatchId,
@@ -317,6 +319,39 @@ def test_show_tells_how_to_start_a_dead_loop_again_and_resume_does(nightshift: C
         "next      submit: the plan is not finished",
         "loop      triage-20261122-abcdefgh-c0002 RUNNING",
     ]
+
+
+def test_show_of_a_run_that_is_done_names_the_one_file_of_all_answers_and_whether_it_is_the_latest(
+    nightshift: CliStack,
+) -> None:
+    nightshift.ledger.create_run(run())
+    home = f"s3://{nightshift.outputs}/runs/{RUN}/"
+    put(nightshift, run_files.merged(RUN, "csv"), b"")
+    before = nightshift("show", RUN).out
+    nightshift.ledger.reported(RUN, "f", done=True)
+    nightshift.start_loop(RUN)
+
+    done = nightshift("show", RUN).out
+    point_to(nightshift, OTHER)
+    older = json.loads("\n".join(nightshift("show", RUN, "--json").out))
+    point_to(nightshift, RUN)
+    latest, record = nightshift("show", RUN).out, json.loads("\n".join(nightshift("show", RUN, "--json").out))
+
+    files = "          output.csv output/ failed/ rejects/ raw/ report.json"
+    assert before[-1] == "          output/ failed/ rejects/ raw/"
+    assert done[-1] == files
+    assert latest[-2:] == [files, f"latest    s3://{nightshift.outputs}/latest/triage/run.json names this run"]
+    assert record["files"]["output.csv"] == f"{home}output.csv"
+    assert (older["latest"], record["latest"]) == (None, f"s3://{nightshift.outputs}/latest/triage/run.json")
+
+
+def put(nightshift: CliStack, key: str, data: bytes) -> None:
+    nightshift.client("s3").put_object(Bucket=nightshift.outputs, Key=key, Body=data)
+
+
+def point_to(nightshift: CliStack, run_id: RunId) -> None:
+    pointer = Pointer("triage", run_id, "2026-11-22", "s3://…", 1, 1, "s3://…", "s3://…", "s3://…")
+    put(nightshift, run_files.latest("triage"), msgspec.json.encode(pointer))
 
 
 def test_show_as_json_has_the_run_its_chunks_and_what_a_person_can_do(nightshift: CliStack) -> None:
