@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import msgspec
-import typer
 from rich.console import Console
 
-from nightshift_cli.exits import Exit
+from nightshift_cli.exits import Exit, Refused
 
 WIDTH = 240
 """Columns of a line, however narrow the terminal: it wraps lines better than a table folds its cells, and a pipe has
@@ -34,8 +33,7 @@ def interruptible(words: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        say(words)
-        raise typer.Exit(Exit.INTERRUPTED) from None
+        raise Refused(words, Exit.INTERRUPTED) from None
 
 
 def put(text: str) -> None:
