@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from local import template
 
@@ -22,17 +23,21 @@ REGION = "us-east-1"
 
 ACCEPTED: Mapping[str, str] = {
     "CKV_AWS_18": "access logs of a bucket want another bucket, and CloudTrail's data events tell the same",
-    "CKV_AWS_26": "CloudWatch may not publish to a topic under AWS's own key, and the texts of alarms hold no data",
-    "CKV_AWS_27": "the queue is encrypted with SQS's own key (SqsManagedSseEnabled), which checkov does not count",
     "CKV_AWS_115": "a new account has 10 concurrent invocations in all: reserving some would not deploy",
     "CKV_AWS_116": "whatever is invoked asynchronously has an on-failure destination, which checkov does not count",
     "CKV_AWS_117": "nothing here has a private address; a VPC would take away the way to the API",
-    "CKV_AWS_119": "AWS's own key encrypts the tables; one of yours is a monthly price and a way to lose them",
-    "CKV_AWS_149": "AWS's own key encrypts the secrets; who may read them is said by IAM",
-    "CKV_AWS_158": "CloudWatch encrypts all logs, and ours hold ids and counts",
     "CKV_AWS_173": "AWS encrypts the variables, and none of them is a secret",
 }
 """Check → why its findings stay."""
+
+WITHOUT_KEY: Mapping[str, str] = {
+    "CKV_AWS_26": "CloudWatch may not publish to a topic under AWS's own key, and the texts of alarms hold no data",
+    "CKV_AWS_27": "the queue is encrypted with SQS's own key (SqsManagedSseEnabled), which checkov does not count",
+    "CKV_AWS_119": "AWS's own key encrypts the tables; one of yours is a monthly price and a way to lose them",
+    "CKV_AWS_149": "AWS's own key encrypts the secrets; who may read them is said by IAM",
+    "CKV_AWS_158": "CloudWatch encrypts all logs, and ours hold ids and counts",
+}
+"""… and of those that stay only as long as there is no `KmsKeyArn`."""
 
 
 def checkov(files: Sequence[Path]) -> Iterator[tuple[str, str]]:
@@ -71,20 +76,48 @@ def gitleaks(*words: str) -> Iterator[str]:
             yield f"{found['File']}:{found['StartLine']}: {found['Description']}"
 
 
-def translated(source: Path, folder: Path) -> Path:
-    """Write what SAM makes of a template, and return where."""
+def translated(source: Path, target: Path, *, key: bool) -> Path:
+    """Write what SAM makes of a template, as it is with a KmsKeyArn or without one, and return where."""
     os.environ.setdefault("AWS_DEFAULT_REGION", REGION)  # the translator asks for one, and puts it nowhere
-    target = folder / "translated.json"
-    target.write_text(json.dumps(template.read(source, {}).body, indent=1))
+    body = _decided(template.read(source, {}).body, key=key)
+    if key and "KmsKeyArn" in body.get("Parameters", {}):
+        body["Parameters"]["KmsKeyArn"]["Default"] = "arn:aws:kms:us-east-1:123456789012:key/yours"
+    target.write_text(json.dumps(body, indent=1))
     return target
+
+
+def _decided(value: Any, *, key: bool) -> Any:
+    """Return a part of a template with what depends on `HasKmsKey` decided: checkov takes both branches for true."""
+    match value:
+        case {"Fn::If": ["HasKmsKey", then, otherwise]}:
+            return _decided(then if key else otherwise, key=key)
+        case dict():
+            return {name: _decided(part, key=key) for name, part in value.items() if not _is_left_out(part, key=key)}
+        case list():
+            return [_decided(part, key=key) for part in value if not _is_left_out(part, key=key)]
+        case _:
+            return value
+
+
+def _is_left_out(part: Any, *, key: bool) -> bool:
+    match part:
+        case {"Fn::If": ["HasKmsKey", then, otherwise]}:
+            return bool((then if key else otherwise) == {"Ref": "AWS::NoValue"})
+        case {"Condition": "HasKmsKey", "Type": _}:
+            return not key
+        case _:
+            return False
 
 
 def of_template(source: Path) -> Iterator[str]:
     """Yield what is wrong with a template: findings without a reason, and reasons without a finding."""
     with tempfile.TemporaryDirectory() as folder:
-        found = list(checkov([source, translated(source, Path(folder))]))
-    yield from (f"{check}: {what}" for check, what in found if check not in ACCEPTED)
-    for check in sorted(set(ACCEPTED) - {check for check, _ in found}):
+        found = list(checkov([source, translated(source, Path(folder) / "translated.json", key=False)]))
+        keyed = list(checkov([translated(source, Path(folder) / "translated-with-key.json", key=True)]))
+    accepted = {**ACCEPTED, **WITHOUT_KEY}
+    yield from (f"{check}: {what}" for check, what in found if check not in accepted)
+    yield from (f"{check}: {what}" for check, what in keyed if check not in ACCEPTED)
+    for check in sorted(set(accepted) - {check for check, _ in found}):
         yield f"{check}: is accepted in {Path(__file__).name}, and nothing of the kind is found any more"
 
 

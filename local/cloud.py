@@ -67,7 +67,7 @@ class Cloud:
         self._plane = LambdaPlane(self._host(), self._clock, self._feed)
         self._invoker = AsyncInvoker(self._plane, self._clock, self._feed, self._send)
         self._events = EventBridge(self._invoker, self._clock, self._feed, self._access)
-        self._storage = Storage(self._clients)
+        self._storage = Storage(self._clients, self._access)
 
     def start(self) -> dict[str, object]:
         """Serve and deploy; return what a caller needs to know."""

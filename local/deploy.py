@@ -31,7 +31,6 @@ NOT_APPLIED: Mapping[tuple[str, str], str] = {
     (ANY, "Tags"): "nobody bills the desk",
     ("AWS::DynamoDB::Table", "DeletionProtectionEnabled"): "the tables end with the cloud",
     ("AWS::DynamoDB::Table", "PointInTimeRecoverySpecification"): "the tables live in memory",
-    ("AWS::DynamoDB::Table", "SSESpecification"): "the tables live in memory",
     ("AWS::IAM::ManagedPolicy", "Description"): "for people who read the console",
     (
         "AWS::IAM::Role",
@@ -45,7 +44,6 @@ NOT_APPLIED: Mapping[tuple[str, str], str] = {
     ("AWS::Lambda::LayerVersion", "Description"): "for people who read the console",
     ("AWS::Lambda::LayerVersion", "LayerName"): "the layer is a directory on this machine",
     ("AWS::Lambda::LayerVersion", "LicenseInfo"): "the layer is a directory on this machine",
-    ("AWS::S3::Bucket", "BucketEncryption"): "the objects live in memory",
     ("AWS::S3::Bucket", "OwnershipControls"): "one account, no ACLs",
     ("AWS::S3::Bucket", "PublicAccessBlockConfiguration"): "loopback only",
     ("AWS::SQS::Queue", "SqsManagedSseEnabled"): "the messages live in memory",

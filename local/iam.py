@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from local.wire import Json
+from local.wire import REGION, Json
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +25,18 @@ class Call:
     resource: str
     leading_keys: tuple[str, ...] = ()
     """Partition keys of the items that a DynamoDB call names."""
+    via: str = ""
+    """The service that calls KMS in the caller's name."""
+
+
+KEY_USES = {
+    "s3:GetObject": ("kms:Decrypt",),
+    "s3:GetObjectVersion": ("kms:Decrypt",),
+    "s3:PutObject": ("kms:GenerateDataKey", "kms:Decrypt"),
+    "secretsmanager:GetSecretValue": ("kms:Decrypt",),
+    "sqs:SendMessage": ("kms:GenerateDataKey", "kms:Decrypt"),
+}
+"""Action → what it does with the key of what it is about; an object in parts is decrypted when it is put together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +79,18 @@ class Access:
         self._used: set[tuple[str, str, str]] = set()
         self._denied: set[tuple[str, str, str]] = set()
         self._invokers: set[tuple[str, str, str]] = set()
+        self._keys: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def add_role(self, arn: str, label: str, policies: Iterable[Json]) -> None:
-        """Give a role its policies, each {"PolicyName", "PolicyDocument"}; `label` is what reports call it."""
+        """Give a role policies, each {"PolicyName", "PolicyDocument"}; `label` is what reports call it."""
         self._labels[arn] = label
-        self._roles[arn] = [statement for policy in policies for statement in _statements(policy)]
+        statements = [statement for policy in policies for statement in _statements(policy)]
+        self._roles[arn] = [*self._roles.get(arn, ()), *statements]
+
+    def encrypt(self, resource: str, key: str) -> None:
+        """Say that what is in a bucket, a table, a queue or a secret (its ARN) lies under a key (its ARN)."""
+        self._keys[resource] = key
 
     def add_permission(self, function: str, principal: str, source: str) -> None:
         """Let a service invoke a function (by name) for one source ARN: AWS::Lambda::Permission."""
@@ -80,7 +98,17 @@ class Access:
 
     def permits(self, role: str, action: str, resource: str, leading_keys: tuple[str, ...] = ()) -> bool:
         """Record a call of a role; False if it must be refused."""
-        return self._decide(role, Call(action, resource, leading_keys))
+        call = Call(action, resource, leading_keys)
+        verdicts = [self._decide(role, each) for each in (call, *self._of_key(call))]
+        return all(verdicts)
+
+    def _of_key(self, call: Call) -> Iterable[Call]:
+        """Yield what a call does with the key under which its resource lies."""
+        service = call.action.split(":")[0]
+        uses = ("kms:Decrypt",) if service == "dynamodb" else KEY_USES.get(call.action, ())
+        for resource, key in self._keys.items():
+            if call.resource == resource or call.resource.startswith(f"{resource}/"):
+                yield from (Call(use, key, via=f"{service}.{REGION}.amazonaws.com") for use in uses)
 
     def service_permits(self, principal: str, source: str, function_arn: str) -> bool:
         """Record that a service invokes a function; False if it must be refused."""
@@ -167,10 +195,12 @@ def _listed(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list) else [value]
 
 
-LEADING_KEYS = "dynamodb:LeadingKeys"
+LEADING_KEYS, VIA = "dynamodb:LeadingKeys", "kms:ViaService"
 
 
 def _evaluates(operator: str, key: str) -> bool:
+    if key == VIA:
+        return operator == "StringEquals"
     return key == LEADING_KEYS and operator in {"ForAllValues:StringEquals", "ForAllValues:StringLike"}
 
 
@@ -180,7 +210,9 @@ def _holds(operator: str, tests: Mapping[str, object], call: Call) -> bool:
         if not _evaluates(operator, key):
             continue
         allowed = [str(pattern) for pattern in _listed(patterns)]
-        if operator.endswith("StringEquals"):
+        if key == VIA:
+            matched = call.via in allowed
+        elif operator.endswith("StringEquals"):
             matched = all(value in allowed for value in call.leading_keys)
         else:
             matched = all(any(fnmatch.fnmatchcase(value, one) for one in allowed) for value in call.leading_keys)

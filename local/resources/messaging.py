@@ -37,6 +37,7 @@ class Messaging:
         """`access` learns the roles' policies."""
         self._clients = clients
         self._access = access
+        self._roles: dict[str, str] = {}
 
     def makers(self) -> Mapping[str, Maker]:
         """The types made here."""
@@ -45,6 +46,7 @@ class Messaging:
             "AWS::CloudWatch::Dashboard": self._dashboard,
             "AWS::Events::Rule": self._rule,
             "AWS::IAM::ManagedPolicy": self._managed_policy,
+            "AWS::IAM::Policy": self._policy,
             "AWS::IAM::Role": self._role,
             "AWS::Logs::LogGroup": self._log_group,
             "AWS::SNS::Subscription": self._subscription,
@@ -57,10 +59,15 @@ class Messaging:
 
     def _queue(self, asked: Asked) -> Made:
         name = asked.properties.take("QueueName", asked.name)
-        given = asked.properties.take_all("MessageRetentionPeriod", "VisibilityTimeout", "RedrivePolicy")
+        given = asked.properties.take_all(
+            "MessageRetentionPeriod", "VisibilityTimeout", "RedrivePolicy", "KmsMasterKeyId"
+        )
         texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in given.items()}
         url = self._clients("sqs").create_queue(QueueName=name, Attributes=texts)["QueueUrl"]
-        return Made(url, {"Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}", "QueueName": name, "QueueUrl": url})
+        arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
+        if "KmsMasterKeyId" in given:
+            self._access.encrypt(arn, given["KmsMasterKeyId"])
+        return Made(url, {"Arn": arn, "QueueName": name, "QueueUrl": url})
 
     def _queue_policy(self, asked: Asked) -> Made:
         document = asked.properties.take("PolicyDocument")
@@ -71,7 +78,7 @@ class Messaging:
 
     def _topic(self, asked: Asked) -> Made:
         name = asked.properties.take("TopicName", asked.name)
-        attributes = asked.properties.take_all("DisplayName")
+        attributes = asked.properties.take_all("DisplayName", "KmsMasterKeyId")
         arn = self._clients("sns").create_topic(Name=name, Attributes=attributes)["TopicArn"]
         return Made(arn, {"TopicArn": arn, "TopicName": name})
 
@@ -122,7 +129,8 @@ class Messaging:
 
     def _log_group(self, asked: Asked) -> Made:
         logs, name = self._clients("logs"), asked.properties.take("LogGroupName", asked.name)
-        logs.create_log_group(logGroupName=name)
+        key = asked.properties.take_all("KmsKeyId")
+        logs.create_log_group(logGroupName=name, **{field[0].lower() + field[1:]: arn for field, arn in key.items()})
         if days := asked.properties.take("RetentionInDays"):
             logs.put_retention_policy(logGroupName=name, retentionInDays=int(days))
         return Made(name, {"Arn": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}:*"})
@@ -137,8 +145,20 @@ class Messaging:
                 {"Version": POLICY_VERSION, **policy["PolicyDocument"]}
             )  # SAM's own carry none; moto insists
             iam.put_role_policy(RoleName=name, PolicyName=policy["PolicyName"], PolicyDocument=document)
+        self._roles[name] = asked.logical_id
         self._access.add_role(arn, asked.logical_id, policies)
         return Made(name, {"Arn": arn, "RoleId": name})
+
+    def _policy(self, asked: Asked) -> Made:
+        """Give roles a policy more."""
+        iam, properties = self._clients("iam"), asked.properties
+        policy = {"PolicyName": properties.take("PolicyName"), "PolicyDocument": properties.take("PolicyDocument")}
+        for role in properties.take("Roles"):
+            document = json.dumps(policy["PolicyDocument"])
+            iam.put_role_policy(RoleName=role, PolicyName=policy["PolicyName"], PolicyDocument=document)
+            arn = iam.get_role(RoleName=role)["Role"]["Arn"]
+            self._access.add_role(arn, self._roles[role], [policy])
+        return Made(asked.name)
 
     def _managed_policy(self, asked: Asked) -> Made:
         document = json.dumps(asked.properties.take("PolicyDocument"))

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 
 from local.deploy import Asked, Made, Maker, only
+from local.iam import Access
 from local.resources.clients import Clients, without_tls_only
 from local.wire import ACCOUNT, REGION, Json
 
@@ -13,9 +14,10 @@ LIFECYCLE_ACTIONS = ("NoncurrentVersionExpiration", "AbortIncompleteMultipartUpl
 class Storage:
     """S3, DynamoDB and Secrets Manager."""
 
-    def __init__(self, clients: Clients) -> None:
-        """Start with no tables known."""
+    def __init__(self, clients: Clients, access: Access) -> None:
+        """Start with no tables known; `access` learns what lies under a key of the account."""
         self._clients = clients
+        self._access = access
         self.hash_keys: dict[str, str] = {}
         """Table → the name of its partition key."""
 
@@ -37,6 +39,8 @@ class Storage:
         )
         shape |= {"BillingMode": properties.take("BillingMode", "PROVISIONED")}
         shape |= properties.take_all("ProvisionedThroughput")
+        if encryption := properties.take("SSESpecification"):
+            shape["SSESpecification"] = {"Enabled": encryption.pop("SSEEnabled"), **encryption}
         if stream:
             shape["StreamSpecification"] = {"StreamEnabled": True, **stream}
         table = dynamodb.create_table(TableName=name, **shape)["TableDescription"]
@@ -44,12 +48,16 @@ class Storage:
             dynamodb.update_time_to_live(TableName=name, TimeToLiveSpecification=expiry)
         self.hash_keys[name] = next(key["AttributeName"] for key in shape["KeySchema"] if key["KeyType"] == "HASH")
         arn = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}"  # DynamoDB Local has its own idea of it
+        if encryption:
+            self._access.encrypt(arn, encryption["KMSMasterKeyId"])
         return Made(name, {"Arn": arn, "StreamArn": table.get("LatestStreamArn")})
 
     def _bucket(self, asked: Asked) -> Made:
         s3, properties = self._clients("s3"), asked.properties
         name = properties.take("BucketName", asked.name.lower())
         s3.create_bucket(Bucket=name)
+        for rule in properties.take("BucketEncryption", {}).get("ServerSideEncryptionConfiguration", ()):
+            self._encrypt(name, rule)
         if versioning := properties.take("VersioningConfiguration"):
             s3.put_bucket_versioning(Bucket=name, VersioningConfiguration=versioning)
         if lifecycle := properties.take("LifecycleConfiguration"):
@@ -62,6 +70,17 @@ class Storage:
             s3.put_bucket_notification_configuration(Bucket=name, NotificationConfiguration=configuration)
         return Made(name, {"Arn": f"arn:aws:s3:::{name}"})
 
+    def _encrypt(self, bucket: str, rule: Json) -> None:
+        """Encrypt a bucket as its rule says, which is CloudFormation's spelling of S3's."""
+        default = rule["ServerSideEncryptionByDefault"]
+        theirs = {
+            "ApplyServerSideEncryptionByDefault": default,
+            "BucketKeyEnabled": rule.get("BucketKeyEnabled", False),
+        }
+        self._clients("s3").put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [theirs]})
+        if key := default.get("KMSMasterKeyID"):
+            self._access.encrypt(f"arn:aws:s3:::{bucket}", key)
+
     def _bucket_policy(self, asked: Asked) -> Made:
         bucket, document = asked.properties.take("Bucket"), asked.properties.take("PolicyDocument")
         statements = without_tls_only(document["Statement"])
@@ -72,9 +91,11 @@ class Storage:
 
     def _secret(self, asked: Asked) -> Made:
         properties = asked.properties
-        given = {"Description": properties.take("Description", ""), **properties.take_all("SecretString")}
+        given = {"Description": properties.take("Description", ""), **properties.take_all("SecretString", "KmsKeyId")}
         name = properties.take("Name", asked.name)
         arn = self._clients("secretsmanager").create_secret(Name=name, **given)["ARN"]
+        if "KmsKeyId" in given:
+            self._access.encrypt(arn, given["KmsKeyId"])
         return Made(arn, {"Id": arn})
 
 

@@ -27,7 +27,9 @@ def as_list(value: str | list[str]) -> list[str]:
 def test_a_role_names_its_actions_and_its_resources(name: str) -> None:
     properties = RESOURCES[name]["Properties"]
     found = [
-        s for policy in properties.get("Policies", [properties.get("PolicyDocument")]) for s in policy["Statement"]
+        s.get("Fn::If", [None, s])[1]
+        for policy in properties.get("Policies", [properties.get("PolicyDocument")])
+        for s in policy["Statement"]
     ]
     wild = [s["Sid"] for s in found if s["Resource"] == "*" or any("*" in action for action in as_list(s["Action"]))]
     assert wild == (["DeliverLogs"] if name == "RunMachine" else [])
@@ -83,8 +85,10 @@ def test_only_results_reach_tickets_and_a_synchronous_answer_reaches_neither_the
 
 
 def test_an_uploader_may_put_files_into_the_inbox_and_nothing_else() -> None:
-    (statement,) = RESOURCES["UploaderPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    statement, keyed = RESOURCES["UploaderPolicy"]["Properties"]["PolicyDocument"]["Statement"]
     assert (statement["Action"], statement["Resource"]) == ("s3:PutObject", {"Fn::Sub": "${InputBucket.Arn}/inbox/*"})
+    condition, with_key, without = keyed["Fn::If"]
+    assert (condition, with_key["Sid"], without) == ("HasKmsKey", "KeyOfUploads", {"Ref": "AWS::NoValue"})
 
 
 @pytest.mark.parametrize("bucket", ["InputBucket", "OutputBucket"])
@@ -118,3 +122,44 @@ def test_the_functions_start_the_machine_that_the_template_makes() -> None:
     }
     assert granted == {name: {"Fn::Sub": arn} for name in ("SubmitFunction", "StatusFunction", "AuditFunction")}
     assert {name: value for name, value in known.items() if value is not None} == granted
+
+
+KEY = {"Ref": "KmsKeyArn"}
+KEYED = {
+    "AWS::DynamoDB::Table": "SSESpecification",
+    "AWS::Logs::LogGroup": "KmsKeyId",
+    "AWS::S3::Bucket": "BucketEncryption",
+    "AWS::SNS::Topic": "KmsMasterKeyId",
+    "AWS::SQS::Queue": "KmsMasterKeyId",
+    "AWS::SecretsManager::Secret": "KmsKeyId",
+}
+
+
+@pytest.mark.parametrize("kind", KEYED)
+def test_whatever_keeps_data_lies_under_the_key_where_there_is_one(kind: str) -> None:
+    found = sources.resources(kind)
+    assert found
+    for name, resource in found.items():
+        told = str(resource["Properties"].get(KEYED[kind]))
+        assert ("HasKmsKey" in told, str(KEY) in told) == (True, True), name
+
+
+def test_a_role_may_use_the_key_through_one_service_at_a_time_and_not_at_all_without_one() -> None:
+    policies = sources.resources("AWS::IAM::Policy")
+    services = dict.fromkeys(policies, "")
+    for name, policy in policies.items():
+        (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
+        assert policy["Condition"] == "HasKmsKey"
+        assert statement["Resource"] == KEY
+        assert set(as_list(statement["Action"])) <= {"kms:Decrypt", "kms:GenerateDataKey"}
+        ((operator, conditions),) = statement["Condition"].items()
+        ((condition, service),) = conditions.items()
+        assert (operator, condition) == ("StringEquals", "kms:ViaService")
+        services[name] = service["Fn::Sub"].removesuffix(".${AWS::Region}.${AWS::URLSuffix}")
+    assert services == {
+        "KeyOfTables": "dynamodb",
+        "KeyOfObjects": "s3",
+        "KeyOfJobs": "s3",
+        "KeyOfSecret": "secretsmanager",
+        "KeyOfDeadLetters": "sqs",
+    }

@@ -134,11 +134,11 @@ def test_the_shortest_longest_wait_is_not_below_the_default_of_the_shortest() ->
 def test_no_parameter_or_variable_holds_a_secret() -> None:
     names = {*PARAMETERS, *(name for function in FUNCTIONS for name in variables(function))}
     secret_like = {name for name in names if re.search("key|token|secret|password", name, re.IGNORECASE)}
-    assert {name for name in secret_like if not name.endswith("_ARN")} == set()
+    assert {name for name in secret_like if not name.endswith(("_ARN", "KeyArn"))} == set()
     secrets = sources.resources("AWS::SecretsManager::Secret")
     assert {name: set(secret["Properties"]) for name, secret in secrets.items()} == {
-        "ApiKeySecret": {"Description"},
-        "AdminKeySecret": {"Description"},
+        "ApiKeySecret": {"Description", "KmsKeyId"},
+        "AdminKeySecret": {"Description", "KmsKeyId"},
     }
 
 

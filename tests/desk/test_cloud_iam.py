@@ -204,3 +204,40 @@ def test_a_service_may_invoke_a_function_only_for_the_source_it_was_let_in_for()
 
     assert door.service_permits("events.amazonaws.com", rule, function)
     assert not door.service_permits("events.amazonaws.com", rule + "2", function)
+
+
+# ---------------------------------------------------------------- keys
+
+KEY = "arn:aws:kms:us-east-1:123456789012:key/k"
+
+
+def via(service: str) -> dict[str, Any]:
+    return {"StringEquals": {"kms:ViaService": f"{service}.us-east-1.amazonaws.com"}}
+
+
+def test_what_lies_under_a_key_wants_a_right_to_the_key_through_its_service() -> None:
+    reading = allow("s3:GetObject", OBJECT)
+    for role, permitted in (
+        (access(reading), False),
+        (access(reading, allow("kms:Decrypt", KEY, Condition=via("s3"))), True),
+        (access(reading, allow("kms:Decrypt", KEY, Condition=via("dynamodb"))), False),
+        (access(reading, allow("kms:Encrypt", KEY, Condition=via("s3"))), False),
+    ):
+        role.encrypt("arn:aws:s3:::bucket", KEY)
+        assert role.permits(ROLE, "s3:GetObject", OBJECT) is permitted
+
+
+def test_a_bucket_of_nearly_the_same_name_is_under_no_key() -> None:
+    role = access(allow("s3:GetObject", OBJECT))
+    role.encrypt("arn:aws:s3:::buck", KEY)
+
+    assert role.permits(ROLE, "s3:GetObject", OBJECT)
+
+
+def test_a_later_policy_adds_to_a_role_s_rights() -> None:
+    role = access(allow("s3:GetObject", OBJECT))
+    more = [{"PolicyName": "q", "PolicyDocument": {"Statement": [allow("s3:PutObject", OBJECT)]}}]
+    role.add_role(ROLE, "worker", more)
+
+    assert role.permits(ROLE, "s3:GetObject", OBJECT)
+    assert role.permits(ROLE, "s3:PutObject", OBJECT)

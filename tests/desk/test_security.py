@@ -34,9 +34,18 @@ def test_a_planted_hole_is_reported_also_where_only_the_translated_template_has_
 
     raw = [one for one in found if one.startswith("CKV_AWS_53: ") and "AWS::S3::Bucket.Bucket" in one]
     in_role = [one for one in found if "AWS::IAM::Role.FunctionRole" in one]
-    assert (len(raw), bool(in_role)) == (2, True)  # in both files; and the role is in one
-    assert all("translated.json" in one for one in in_role)
+    assert (len(raw), bool(in_role)) == (3, True)  # in each file; and the role is in two
+    assert all("/translated" in one for one in in_role)
     assert any("is accepted in security.py, and nothing of the kind is found any more" in one for one in found)
+
+
+def test_what_a_key_does_not_reach_is_reported_though_it_is_accepted_without_one(tmp_path: Path) -> None:
+    source = tmp_path / "template.yaml"
+    source.write_text(OPEN_BUCKET + "  Secret: {Type: AWS::SecretsManager::Secret}\n")
+
+    found = [one for one in security.of_template(source) if one.startswith("CKV_AWS_149: ")]
+
+    assert [("with-key" in one, "Secret.Secret" in one) for one in found] == [(True, True)]
 
 
 def test_a_template_that_cannot_be_read_is_an_error_and_not_a_clean_one(tmp_path: Path) -> None:
