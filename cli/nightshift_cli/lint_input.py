@@ -91,7 +91,8 @@ def of_the_job(job: Job, tried: Tried) -> Iterator[Warned]:
     for column in sorted(job.required):
         empty = InputCode.EMPTY_BODY, re.sub(r"\d+", "", f"column {column}: missing or empty")
         if tried.rows and tried.rejects[empty] == tried.rows:
-            yield ("prompt",), Severity.ERROR, f"the file has no column `{column}`, or nothing in it"
+            asking = "prompt" if job.messages is None else "messages"
+            yield (asking,), Severity.ERROR, f"the file has no column `{column}`, or nothing in it"
             return  # all rows are rejected for it: there is no more to say
     for index, column in enumerate(job.output.carry):
         if rejected < tried.rows and column not in tried.carried:

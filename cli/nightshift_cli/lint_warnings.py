@@ -9,7 +9,7 @@ from enum import StrEnum
 from nightshift.api_rules import RETIRED, forces_tools
 from nightshift.caching import least_prefix
 from nightshift.job import Job
-from nightshift.requests import shared_params, tool_choice
+from nightshift.requests import shared_messages, shared_params, tool_choice
 from nightshift.yaml_lines import Path
 from nightshift_cli.job import price_problems
 
@@ -47,6 +47,7 @@ def warnings(job: Job, today: date) -> Iterator[Warned]:
     yield from _room(job)
     yield from _tool(job)
     yield from _cache(job)
+    yield from _examples(job)
     if "{{" in job.system:
         yield ("system",), Severity.WARNING, "`{{ … }}` is sent as it stands: `system` is no template; use `prompt`"
     if job.limits.max_usd is None:
@@ -91,15 +92,23 @@ def _tool(job: Job) -> Iterator[Warned]:
         yield ("params", "tools", called[0]), Severity.NOTE, why
 
 
+def _examples(job: Job) -> Iterator[Warned]:
+    shown = {str(example.answer).strip().casefold() for example in job.examples}
+    missed = [label for label in job.output.labels or () if label.strip().casefold() not in shown]
+    if shown and missed:
+        why = f"none is of `{'`, `'.join(missed)}`: what is never shown tends to be answered less"
+        yield ("examples",), Severity.NOTE, why
+
+
 def _cache(job: Job) -> Iterator[Warned]:
-    if job.cache.when == "never" or not job.system.strip():
+    if job.cache.when == "never" or not (job.system.strip() or job.examples):
         return
-    least = least_prefix(job.model)
-    tokens = len(json.dumps(shared_params(job, ""), ensure_ascii=False).encode()) // BYTES_PER_TOKEN
+    least, shared = least_prefix(job.model), [shared_params(job, ""), shared_messages(job)]
+    tokens = len(json.dumps(shared, ensure_ascii=False).encode()) // BYTES_PER_TOKEN
     if tokens < least:
         severity = Severity.WARNING if job.cache.when == "always" else Severity.NOTE
         why = f"nothing is cached: rows share about {tokens:,} tokens, and `{job.model}` caches none below {least:,}"
-        yield ("system",), severity, why
+        yield ("examples" if job.examples else "system",), severity, why
     elif job.cache.when == "primed" and job.pilot is None:
         yield (
             ("pilot",),

@@ -6,6 +6,21 @@ import json
 
 from tests.integration.conftest import Night
 
+CHATS = """\
+job: {name}
+input: {{format: jsonl, id: id}}
+max_tokens: 64
+system: "Who is to look at this conversation?"
+messages: {{column: chat}}
+examples:
+  - row: {{chat: [{{role: user, content: My invoice is wrong.}}]}}
+    answer: billing
+  - row: {{chat: [{{role: user, content: Hi}}, {{role: assistant, content: Hello}}, {{role: user, content: No page.}}]}}
+    answer: technical
+output: {{labels: [billing, technical], table: none}}
+limits: {{max_reject_ratio: 1}}
+{more}
+"""
 GRADES = """\
 job: {name}
 input: {{format: jsonl, id: id}}
@@ -67,3 +82,20 @@ def test_what_was_answered_is_not_asked_again_and_the_next_run_says_so(night: Ni
     assert night.harvest(second).report["counts"]["skipped"] == 3
     assert (third["state"], night.batches(third), night.harvest(third).report["accounted"]) == ("done", [], True)
     assert night.paid_twice() == 0
+
+
+def test_conversations_are_asked_behind_the_examples_and_what_is_none_is_rejected(night: Night) -> None:
+    night.job(text=CHATS)
+    first, last = {"role": "user", "content": "Good day"}, {"role": "user", "content": "It is about billing"}
+    good = [[first, {"role": "assistant", "content": "Yes?"}, last], json.dumps([last])]
+    bad = [[first, {"role": "assistant", "content": "Yes?"}], "no list", None]
+    night.upload([{"id": str(n), "chat": chat} for n, chat in enumerate([*good, *bad])])
+
+    (run,) = night.settle()
+
+    plan = read(night, f"runs/{run['run_id']}/plan/g0-000001.jsonl").splitlines()
+    sent = [json.loads(line)["params"]["messages"] for line in plan]
+    assert ([len(each) for each in sent], sent[0][6:], sent[1][6:]) == ([9, 7], good[0], [last])
+    assert [(line["id"], line["answer"]) for line in night.lines(run, "output")] == [("0", "billing"), ("1", "billing")]
+    assert [line["code"] for line in night.lines(run, "rejects")] == ["BAD_CONVERSATION"] * 2 + ["EMPTY_BODY"]
+    assert night.harvest(run).complete

@@ -18,6 +18,7 @@ from tests.unit.token_api import WordsApi
 
 TODAY = date(2026, 11, 25)
 SYSTEM = "one two three four five six"
+NOTHING = "no cache breakpoint: the job has no `system` and no `examples`, so requests share nothing to cache"
 NO_PILOT = "no cache breakpoint: without a pilot nothing fills the cache, and each row would pay for writing it"
 
 
@@ -72,8 +73,8 @@ def test_each_model_caches_no_shorter_prefix_than_documented(model: str, tokens:
     [
         ("never", SYSTEM, 20, "no cache breakpoint: the job says `cache.when: never`"),
         ("never", "", 0, "no cache breakpoint: the job says `cache.when: never`"),
-        ("primed", " \n", 20, "no cache breakpoint: the job has no `system`, so requests share nothing to cache"),
-        ("always", "", 20, "no cache breakpoint: the job has no `system`, so requests share nothing to cache"),
+        ("primed", " \n", 20, NOTHING),
+        ("always", "", 20, NOTHING),
         ("primed", SYSTEM, 0, NO_PILOT),
         ("primed", SYSTEM, 1, ""),
         ("always", SYSTEM, 0, ""),

@@ -59,8 +59,8 @@ def why_not_at_all(plan: Plan) -> str:
     """Say why there is no breakpoint however long the prefix is, or return an empty text."""
     if plan.job.cache.when == "never":
         return "no cache breakpoint: the job says `cache.when: never`"
-    if not plan.job.system.strip():
-        return "no cache breakpoint: the job has no `system`, so requests share nothing to cache"
+    if not plan.job.system.strip() and not plan.job.examples:
+        return "no cache breakpoint: the job has no `system` and no `examples`, so requests share nothing to cache"
     if plan.job.cache.when == "primed" and not plan.pilot:
         return "no cache breakpoint: without a pilot nothing fills the cache, and each row would pay for writing it"
     return ""

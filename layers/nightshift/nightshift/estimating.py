@@ -20,7 +20,7 @@ from nightshift.model import Caching, Chunk, Estimate, Run
 from nightshift.money import PriceSheet, more
 from nightshift.plan_sample import BYTES_PER_TOKEN, FEW, SAMPLE, Counted, Sample, sampled_lines
 from nightshift.ports import BatchApi, Clock, Outputs
-from nightshift.requests import params_of, shared_params
+from nightshift.requests import params_of, shared_messages, shared_params
 
 CLOSE = 0.015
 """Of the prompts' cost: with a spread of no more, no further request is counted. An error of 3 % is twice as much."""
@@ -51,8 +51,9 @@ class Estimator:
         """Decide about a run's cache breakpoint: counts what its requests share, where that matters."""
         if why := why_not_at_all(plan):
             return Caching(0, least_prefix(plan.job.model), why=why)
-        shared = shared_params(plan.job, "") | {"messages": [{"role": "user", "content": "."}]}
-        bare = {"model": plan.job.model, "messages": shared["messages"]}
+        last = {"role": "user", "content": "."}
+        shared = shared_params(plan.job, "") | {"messages": [*shared_messages(plan.job), last]}
+        bare = {"model": plan.job.model, "messages": [last]}
         try:
             tokens = self._count(shared) - self._count(bare)
         except ApiError:

@@ -101,6 +101,10 @@ class InputCode(StrEnum):
     BAD_ID = "BAD_ID", "The id has control, zero-width or direction characters."
     ID_TOO_LONG = "ID_TOO_LONG", "The id has more than 256 characters."
     BAD_TYPE = "BAD_TYPE", "A column that the job uses has a value of a type that it cannot use."
+    BAD_CONVERSATION = (
+        "BAD_CONVERSATION",
+        "The column with the conversation is no list of user and assistant messages that ends with the user's.",
+    )
     EMPTY_BODY = "EMPTY_BODY", "A column that the prompt needs is missing, empty or blank."
     TOO_LARGE = "TOO_LARGE", "A column is longer than `limits.max_text_bytes`."
     FIELD_COUNT = "FIELD_COUNT", "The row has more or fewer fields than the header."

@@ -10,30 +10,34 @@ from datetime import date
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, ValidationError, field_validator
+from pydantic import ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 
 from nightshift import api_rules
+from nightshift.conversation import Conversation
 from nightshift.errors import BadJob
+from nightshift.examples import ExampleError, answered, asked
 from nightshift.job_sections import (
     ROW_NUMBER,
     Batch,
     Budget,
     Cache,
+    Example,
     Input,
     Limits,
+    Messages,
     Output,
     Pilot,
     ReadyBy,
     Retry,
     Section,
+    Template,
     Thinking,
     Verify,
     none_is_null,
     or_file,
 )
 from nightshift.model import JOB_NAME
-from nightshift.prompt import Prompt
 from nightshift.schema_rules import Problem, schema_problems
 from nightshift.yaml_lines import Document, Path, YamlError, load
 
@@ -43,8 +47,15 @@ MAX_FILE = 1_000_000
 __all__ = ["Batch", "Cache", "Input", "Job", "Limits", "Output", "Retry", "json_schema", "parse_job"]
 
 
+_NOTHING_ASKED: Problem = ("prompt",), "is missing: say what to ask for a row, here or in `messages`"
+MOST = 200
+"""Examples of a job."""
+
+
 class Job(Section):
     """What to ask for each row."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["prompt"]}, {"required": ["messages"]}]})
 
     job: Annotated[str, StringConstraints(pattern=f"^{JOB_NAME}$")]
     """The job's name: that of its file."""
@@ -56,8 +67,12 @@ class Job(Section):
     thinking: Thinking = "disabled"
     system: Annotated[str, or_file(str)] = ""
     """What all rows share, or `{file: NAME}`; the cache breakpoint stands at its end."""
-    prompt: str
+    prompt: Template | None = None
     """What is asked for a row: a Jinja template over its columns."""
+    messages: Messages | None = None
+    """In place of a prompt: several messages, or the column that holds them; the last is the user's."""
+    examples: Annotated[tuple[Example, ...], or_file(tuple[Example, ...]), Field(strict=False, max_length=MOST)] = ()
+    """Rows with the answers that they should get, shown to the model before each row; or `{file: NAME}`, JSON Lines."""
     params: dict[str, Any] = Field(default_factory=dict)
     """Anything else that a Messages request takes in a batch."""
     output: Output
@@ -76,16 +91,15 @@ class Job(Section):
     ready_by: ReadyBy | None = None
     """Time of day (UTC) by which a run is to be done; one that is not is late, and an alarm says so."""
 
-    @field_validator("prompt")
-    @classmethod
-    def _prompt_compiles(cls, prompt: str) -> str:
-        Prompt(prompt)
-        return prompt
-
     @cached_property
+    def conversation(self) -> Conversation:
+        """What a row's messages are made with."""
+        return Conversation(self.prompt or "", self.messages)
+
+    @property
     def variables(self) -> frozenset[str]:
         """The columns that the prompt uses: a row's body."""
-        return Prompt(self.prompt).variables
+        return self.conversation.columns
 
     @cached_property
     def required(self) -> frozenset[str]:
@@ -123,7 +137,10 @@ def parse_job(
     try:
         job = Job.model_validate(document.data)
     except ValidationError as error:
-        raise _bad_job(key, document, (_problem(each) for each in error.errors(include_url=False))) from None
+        problems = [_problem(each) for each in error.errors(include_url=False)]
+        if not {"prompt", "messages"} & document.data.keys():
+            problems.append(_NOTHING_ASKED)
+        raise _bad_job(key, document, iter(problems)) from None
     if problems := [*_problems(job, name, today), *lint(job)]:
         raise _bad_job(key, document, iter(problems))
     return job
@@ -151,11 +168,39 @@ def _problems(job: Job, name: str, today: date | None) -> Iterator[Problem]:
         if not isinstance(properties, dict) or wanted not in properties:
             where = "`output.schema`" if job.output.tool is None else f"the tool `{job.output.tool}`"
             yield ("output", "table", "attributes", attribute), f"{where} has no property `{wanted}`"
+    yield from _asking_problems(job)
     for index, column in enumerate(job.input.optional):
         if column not in job.variables:
             yield ("input", "optional", index), f"the prompt does not use `{column}`"
     if today is not None:
         yield from _refused_by_the_api(job, today)
+
+
+def _asking_problems(job: Job) -> Iterator[Problem]:
+    """Yield what is wrong with what is asked for a row."""
+    asking = "prompt" if job.messages is None else "messages"
+    if job.prompt is None and job.messages is None:
+        yield _NOTHING_ASKED
+        return
+    if job.prompt is not None and job.messages is not None:
+        yield ("prompt",), "goes without `messages`: delete one of them"
+    if not job.variables:
+        why = "uses no column of the input, so all rows would ask the same: write {{ column }} where it belongs"
+        yield (asking,), why
+    if isinstance(job.messages, tuple) and job.messages and job.messages[-1].role != "user":
+        why = "the last must be the user's: current models refuse an answer that is begun for them (prefill)"
+        yield ("messages", len(job.messages) - 1, "role"), why
+    for column in job.conversation.histories & {job.input.id, *job.input.optional, *job.output.carry}:
+        yield ("messages", "column"), f"`{column}` holds messages: it is no id, not optional and not carried"
+    for index, example in enumerate(job.examples):
+        try:
+            asked(example, job.conversation, job.required)
+        except ExampleError as error:
+            yield ("examples", index, "row"), str(error)
+        try:
+            answered(example, job.output)
+        except ExampleError as error:
+            yield ("examples", index, "answer"), str(error)
 
 
 def _refused_by_the_api(job: Job, today: date) -> Iterator[Problem]:
@@ -184,7 +229,7 @@ def _refused_by_the_api(job: Job, today: date) -> Iterator[Problem]:
 
 def _problem(error: ErrorDetails) -> Problem:
     """Put one of pydantic's errors into words; never the value that it is about."""
-    path: Path = tuple(step for step in error["loc"] if step not in {"word", "budget"})
+    path: Path = tuple(step for step in error["loc"] if step not in {"word", "budget", "<list>", "<column>"})
     match error["type"]:
         case "missing":
             reason = "is missing"

@@ -86,7 +86,23 @@ def _quoted(value: object) -> str:
     return _TRAPS.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
 
 
-_READ: Mapping[str, Callable[[str], Any]] = {"system": str}
+def _lines(text: str) -> list[Any]:
+    """Read JSON Lines.
+
+    Raises:
+        ValueError: a line is no JSON.
+    """
+    values = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                values.append(json.loads(line))
+            except (ValueError, RecursionError):
+                raise ValueError(f"line {number} is not JSON: write one example on each line") from None
+    return values
+
+
+_READ: Mapping[str, Callable[[str], Any]] = {"system": str, "examples": _lines}
 """Field of a job that may be in a file → what makes its value of the text."""
 
 

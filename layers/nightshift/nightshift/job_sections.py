@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -15,6 +16,8 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+
+from nightshift.prompt import Prompt
 
 ROW_NUMBER = "row_number"
 """`input.id` of a job whose rows have no id of their own."""
@@ -97,6 +100,49 @@ def or_file(kind: Any) -> BeforeValidator:
         return value
 
     return BeforeValidator(refused, json_schema_input_type=kind | File)
+
+
+def _template(source: str) -> str:
+    Prompt(source)  # raises where it cannot be one
+    return source
+
+
+type Template = Annotated[str, AfterValidator(_template)]
+"""A Jinja template over the row's columns."""
+
+
+class Message(Section):
+    """One message of what is asked for a row."""
+
+    role: Literal["user", "assistant"]
+    """Whose message it is."""
+    content: Template
+    """A Jinja template over the row's columns."""
+
+
+class History(Section):
+    """A column that holds all messages of a row: a list of `{role, content}`, or the same as JSON text."""
+
+    column: Name
+
+
+def _kind_of_messages(value: Any) -> str:
+    return "<list>" if isinstance(value, list | tuple) else "<column>"
+
+
+type Messages = Annotated[
+    Annotated[tuple[Message, ...], Field(strict=False), Tag("<list>")] | Annotated[History, Tag("<column>")],
+    Discriminator(_kind_of_messages),
+]
+
+
+class Example(Section):
+    """A row with the answer that it should get."""
+
+    row: dict[Name, Any]
+    """A value for each column that the job asks about."""
+    answer: Any
+    """What `output` says: a label, an object that fits the schema, or a text."""
 
 
 class Output(Section):

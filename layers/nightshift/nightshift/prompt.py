@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from typing import Any
 
 import msgspec
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta, nodes
@@ -10,6 +11,11 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 _CLOSING_TAG = re.compile(r"</\s*([A-Za-z][\w.-]*)")
 _encode = msgspec.json.Encoder().encode
+
+
+def text(value: Any) -> str:
+    """Return what a prompt sees of a value that passed: numbers as they were written, nothing as an empty text."""
+    return "" if value is None else str(value)
 
 
 class PromptError(ValueError):
@@ -23,7 +29,7 @@ class Prompt:
         """Compile a template.
 
         Raises:
-            PromptError: a syntax error, another template is referenced, or no column is used.
+            PromptError: a syntax error, or another template is referenced.
         """
         # A prompt is text for a model, not HTML: escaping every `'` would cost tokens and meaning.
         environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
@@ -40,10 +46,6 @@ class Prompt:
         """The columns that the template uses: together they are a row's body."""
         if any(True for _ in meta.find_referenced_templates(tree)):
             raise PromptError("include, import and extends are not available: write the whole prompt here")
-        if not self.variables:
-            raise PromptError(
-                "uses no column of the input, so all rows would ask the same: write {{ column }} where it belongs"
-            )
         texts, self._inserted = _plain(tree, self.variables)
         self._blank = not "".join(texts).strip()
         self._pieces = [b""] * (2 * len(texts) - 1)
@@ -64,7 +66,7 @@ class Prompt:
         if self._inserted:
             return self._insert([values[column] for column in self._inserted])
         try:
-            text = self._template.render({column: self._defused(value) for column, value in values.items()})
+            text = self._template.render({column: self._defused(values[column]) for column in self.variables})
         # A template can fail in any way its expressions can; what it says may quote the row.
         except Exception as error:  # noqa: BLE001
             raise PromptError(f"the prompt cannot be rendered with this row ({type(error).__name__})") from None

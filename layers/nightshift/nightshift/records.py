@@ -22,6 +22,8 @@ class InputSpec:
     """Columns of the prompt that must not be empty."""
     optional: frozenset[str] = frozenset()
     """Columns of the prompt that may be."""
+    histories: frozenset[str] = frozenset()
+    """Columns that hold a whole conversation."""
     carry: tuple[str, ...] = ()
     max_text_bytes: int = 100_000
 
@@ -33,6 +35,7 @@ class InputSpec:
             id=None if job.input.id == ROW_NUMBER else job.input.id,
             required=job.required,
             optional=frozenset(job.input.optional),
+            histories=job.conversation.histories,
             carry=job.output.carry,
             max_text_bytes=job.limits.max_text_bytes,
         )

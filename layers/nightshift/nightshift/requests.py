@@ -5,16 +5,17 @@ import json
 from typing import Any
 
 from nightshift import api_rules
-from nightshift.input_codes import InputCode, RowFault
+from nightshift.conversation import opening
+from nightshift.examples import answered, asked
 from nightshift.job import Job
 from nightshift.job_sections import Budget
 from nightshift.model import Row
-from nightshift.prompt import Prompt, PromptError
-from nightshift.rows import text
+from nightshift.prompt import text
 
 _ID_START = b'{"custom_id":"'
 _PARAMS = b'","params":'
 _END = b"}\n"
+_TAIL = b"]}"
 
 
 def _json(value: Any) -> str:
@@ -26,10 +27,9 @@ class Renderer:
 
     def __init__(self, job: Job, ttl: str = "") -> None:
         """Render for this job, with a cache breakpoint of `ttl` at the end of what rows share; empty: none."""
-        self._prompt = Prompt(job.prompt)
+        self._turns = job.conversation.turns
         self._columns = tuple(sorted(job.variables))
         self._head = _head(job, ttl)
-        self._tail = b"}]}"
         self.digest = question_digest(job)
         """Names everything that the job adds to a row: equal digests and equal rows ask the same. The cache is not in
         it: it changes what an answer costs, and not what was asked."""
@@ -40,18 +40,16 @@ class Renderer:
         Raises:
             RowFault: the prompt fails with this row, or comes out empty.
         """
-        try:
-            prompt = self._prompt.render({column: text(row.values.get(column)) for column in self._columns})
-        except PromptError as error:
-            raise RowFault(InputCode.NOT_RENDERED, str(error)) from None
-        if not prompt:
-            raise RowFault(InputCode.EMPTY_BODY, "the prompt comes out empty for this row")
-        return self._head + prompt + self._tail
+        return self._head + self._turns({column: text(row.values.get(column)) for column in self._columns}) + _TAIL
 
 
 def question_digest(job: Job) -> str:
     """Name everything that a job adds to a row, the cache aside."""
-    return hashlib.sha256(_head(job, "") + b"\0" + job.prompt.encode()).hexdigest()
+    if job.messages is None:  # as it was when there were only prompts: tickets and plans have these digests
+        own = opening("user") + b"\0" + (job.prompt or "").encode()
+    else:
+        own = b"\0" + job.model_dump_json(include={"messages"}).encode()
+    return hashlib.sha256(_head(job, "") + own).hexdigest()
 
 
 def asking_digest(job: Job) -> str:
@@ -76,17 +74,38 @@ def params_of(line: bytes) -> bytes:
 
 
 def _head(job: Job, ttl: str) -> bytes:
-    head = _json(shared_params(job, ttl)).removesuffix("}")
-    return f'{head},"messages":[{{"role":"user","content":'.encode()
+    return _json(shared_params(job, ttl)).removesuffix("}").encode() + b',"messages":[' + _examples(job, ttl)
+
+
+def _examples(job: Job, ttl: str) -> bytes:
+    """Return the messages of the examples, each with a comma behind it."""
+    shown = b""
+    for number, example in enumerate(job.examples, 1):
+        said: Any = answered(example, job.output)
+        if ttl and number == len(job.examples):
+            said = [_cached({"type": "text", "text": said}, ttl)]
+        shown += (
+            asked(example, job.conversation, job.required) + b"," + opening("assistant") + _json(said).encode() + b"},"
+        )
+    return shown
+
+
+def shared_messages(job: Job) -> list[Any]:
+    """Return the messages that stand before those of every row: the examples."""
+    shown: list[Any] = json.loads(b"[" + _examples(job, "").removesuffix(b",") + b"]")
+    return shown
 
 
 def shared_params(job: Job, ttl: str) -> dict[str, Any]:
-    """Return the params of every row, all but its messages, with a cache breakpoint of `ttl` (empty: none)."""
+    """Return the params of every row, all but its messages.
+
+    With a `ttl`, a cache breakpoint stands at the end of `system`, unless examples come behind it.
+    """
     thinking = job.thinking.model_dump() if isinstance(job.thinking, Budget) else {"type": job.thinking}
     shared: dict[str, Any] = {"model": job.model, "max_tokens": job.max_tokens, "thinking": thinking}
     if job.system.strip():
         block: dict[str, Any] = {"type": "text", "text": job.system}
-        shared["system"] = [block | {"cache_control": {"type": "ephemeral", "ttl": ttl}} if ttl else block]
+        shared["system"] = [_cached(block, ttl) if ttl and not job.examples else block]
     shared |= job.params
     if schema := answer_schema(job):
         format_ = {"type": "json_schema", "schema": schema}
@@ -107,6 +126,10 @@ def tool_choice(job: Job, tool: str) -> dict[str, Any]:
     kind = job.thinking if isinstance(job.thinking, str) else job.thinking.type
     forced = {"type": "tool", "name": tool} if api_rules.forces_tools(job.model, kind) else {"type": "auto"}
     return forced | {"disable_parallel_tool_use": True}
+
+
+def _cached(block: dict[str, Any], ttl: str) -> dict[str, Any]:
+    return block | {"cache_control": {"type": "ephemeral", "ttl": ttl}}
 
 
 def answer_schema(job: Job) -> dict[str, Any] | None:

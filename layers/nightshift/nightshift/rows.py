@@ -13,9 +13,11 @@ from typing import Any, BinaryIO
 import msgspec
 
 from nightshift import content, rows_csv, rows_jsonl, rows_parquet
+from nightshift.conversation import history
 from nightshift.errors import BadInput
 from nightshift.input_codes import InputCode, RowFault
 from nightshift.model import Reject, Row, RowClass
+from nightshift.prompt import text
 from nightshift.records import InputSpec, Record
 
 MAX_ID = 256
@@ -94,11 +96,6 @@ def refuse_file(error: BadInput, file: int) -> Reject:
     )
 
 
-def text(value: Any) -> str:
-    """Return what a prompt sees of a value that passed: numbers as they were written, nothing as an empty text."""
-    return "" if value is None else str(value)
-
-
 def _records(stream: BinaryIO, spec: InputSpec) -> Iterator[Record]:
     match spec.format:
         case "jsonl":
@@ -144,10 +141,16 @@ def _id(value: Any) -> str:
 
 
 def _body(column: str, value: Any, spec: InputSpec) -> Any:
-    """Return a column's value for the prompt: a text or a number, or None where it may be and is empty."""
+    """Return a column's value for the prompt: a text or a number, or None where it may be and is empty.
+
+    A conversation is its compact JSON.
+    """
+    empty = value is None or (isinstance(value, str) and _INVISIBLE.fullmatch(value) is not None)
+    if column in spec.histories and not empty:
+        value = history(value, column)
     if isinstance(value, bool) or not isinstance(value, _BODY):
         raise RowFault(InputCode.BAD_TYPE, f"column {column}: must be a text or a number")
-    if value is None or (isinstance(value, str) and _INVISIBLE.fullmatch(value)):
+    if empty:
         if column in spec.required:
             raise RowFault(InputCode.EMPTY_BODY, f"column {column}: missing or empty")
         return None
