@@ -16,6 +16,7 @@ from nightshift_cli.costs import costs
 from nightshift_cli.doctor import doctor
 from nightshift_cli.estimate import estimate
 from nightshift_cli.exits import Exit, Refused
+from nightshift_cli.forget import forget
 from nightshift_cli.lint import lint
 from nightshift_cli.orphans import orphans
 from nightshift_cli.probe import probe
@@ -85,6 +86,7 @@ app.command()(runs.cancel)
 app.command()(runs.resume)
 app.command()(retry)
 app.command()(replay)
+app.command()(forget)
 app.command()(orphans)
 app.command()(verify)
 app.command()(estimate)

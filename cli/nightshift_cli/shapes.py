@@ -71,6 +71,13 @@ SHAPES: Mapping[str, Shape] = {
         } | _SUBMIT
     ),
     "replay": Shape({"run_id": "", "done": "", "table": "", "written": "tickets", "unchanged": "", "refused": ""}),
+    "forget": Shape(
+        {
+            "done": "", "row": "its id", "runs": "that have it", "rewritten": "files: `key`, `size`, `lines`",
+            "deleted": "inputs: `key`, `version_id`, `size`, `rows`", "tickets": "`attributes`, `item_deleted`",
+            "unread": "inputs that could not be looked into",
+        }
+    ),
     "orphans": Shape(
         {
             "batch_id": "", "created": "", "status": "", "rows": "", "answered": "",
