@@ -4,6 +4,7 @@ Messages marked *seen* stand in public threads about the live API; the others ar
 service's own validation uses.
 """
 
+import binascii
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -33,6 +34,21 @@ BLOCK_TYPES = frozenset(
 
 TEXT_KEYS = frozenset({"type", "text", "cache_control", "citations"})
 MESSAGE_KEYS = frozenset({"role", "content"})
+
+BEGINNINGS = {
+    "image/jpeg": b"\xff\xd8",
+    "image/png": b"\x89PNG",
+    "image/gif": b"GIF8",
+    "image/webp": b"RIFF",
+    "application/pdf": b"%PDF",
+}
+MEDIA_TYPES = {
+    "image": tuple(kind for kind in BEGINNINGS if kind.startswith("image/")),
+    "document": ("application/pdf",),
+}
+"""`types/base64_image_source_param.py` and `base64_pdf_source_param.py` of the SDK 2.12."""
+MAX_IMAGE = 5 * 1024 * 1024
+"""Bytes of base64."""
 
 UNFETCHABLE = "Unable to download the file. Please verify the URL and try again."
 
@@ -189,9 +205,35 @@ def _file(block: Block, version: str) -> Iterator[RowError]:
     source = value.get("source")
     if not isinstance(source, dict):
         yield required(f"{path}.{value['type']}.source")
+    elif source.get("type") == "base64":
+        yield from _encoded(f"{path}.{value['type']}.source.base64", value["type"], source)
+    elif source.get("type") == "url" and urlsplit(str(source.get("url"))).scheme != "https":
+        yield invalid(f"{path}.{value['type']}.source.url.url: Only HTTPS URLs are supported.")
     elif source.get("type") == "url" and (urlsplit(str(source.get("url"))).hostname or "").endswith(".invalid"):
         # Nothing is fetched from a desk; a host that can never exist is what a client's test can name.
         yield RowError("invalid_request_error", UNFETCHABLE, by_worker=True)
+
+
+def _encoded(path: str, kind: str, source: Json) -> Iterator[RowError]:
+    """Yield what is wrong with a file in base64; the size's words are seen, the others assumed."""
+    allowed = MEDIA_TYPES[kind]
+    if source.get("media_type") not in allowed:
+        yield invalid(f"{path}.media_type: Input should be {' or '.join(map(repr, allowed))}")
+        return
+    data = source.get("data")
+    if not isinstance(data, str) or not data:
+        yield required(f"{path}.data")
+        return
+    if kind == "image" and len(data) > MAX_IMAGE:
+        yield invalid(f"{path}: image exceeds 5 MB maximum: {len(data)} bytes > {MAX_IMAGE} bytes")
+    try:
+        head = binascii.a2b_base64(data, strict_mode=True)[:12]
+    except ValueError:
+        yield invalid(f"{path}: invalid base64 data")
+        return
+    begins = BEGINNINGS[source["media_type"]]
+    if not head.startswith(begins):
+        yield invalid(f"{path}: {kind} does not match the provided media type {source['media_type']}")
 
 
 def _breakpoints(marks: list[Block], params: Json) -> Iterator[RowError]:

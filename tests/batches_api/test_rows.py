@@ -1,6 +1,7 @@
 """The local Message Batches API: what a row ends as, what its answer is, what it costs."""
 
 import json
+from base64 import b64encode
 from math import ceil
 from typing import Any
 
@@ -25,7 +26,15 @@ def tool(**changes: Any) -> dict[str, Any]:
     return {"name": "route", "input_schema": schema} | changes
 
 
+def encoded(type_: str, media_type: str, content: bytes, data: str = "") -> dict[str, Any]:
+    """Return a block of a file in base64; with `data`, of that."""
+    source = {"type": "base64", "media_type": media_type, "data": data or b64encode(content).decode()}
+    return {"type": type_, "source": source}
+
+
 # ---------------------------------------------------------------- deferred errors
+
+SOURCE = "messages.1.content.0.image.source.base64"
 
 INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "no messages": (params(messages=None), "messages: Field required"),
@@ -87,6 +96,30 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "image that cannot be fetched": (
         params(messages=blocks({"type": "image", "source": {"type": "url", "url": "https://nowhere.invalid/a.png"}})),
         "Unable to download the file. Please verify the URL and try again.",
+    ),
+    "image from an open address": (
+        params(messages=blocks({"type": "image", "source": {"type": "url", "url": "http://a.example/a.png"}})),
+        "messages.1.content.0.image.source.url.url: Only HTTPS URLs are supported.",
+    ),
+    "image of a kind that there is not": (
+        params(messages=blocks(encoded("image", "image/bmp", b"BM"))),
+        f"{SOURCE}.media_type: Input should be 'image/jpeg' or 'image/png' or 'image/gif' or 'image/webp'",
+    ),
+    "image of another kind": (
+        params(messages=blocks(encoded("image", "image/png", b"GIF89a"))),
+        "messages.1.content.0.image.source.base64: image does not match the provided media type image/png",
+    ),
+    "image that is too large": (
+        params(messages=blocks(encoded("image", "image/gif", b"GIF89a" + bytes(3_932_160)))),
+        "messages.1.content.0.image.source.base64: image exceeds 5 MB maximum: 5242888 bytes > 5242880 bytes",
+    ),
+    "document that is no base64": (
+        params(messages=blocks(encoded("document", "application/pdf", b"", "%PDF-1.7"))),
+        "messages.1.content.0.document.source.base64: invalid base64 data",
+    ),
+    "document without its data": (
+        params(messages=blocks(encoded("document", "application/pdf", b""))),
+        "messages.1.content.0.document.source.base64.data: Field required",
     ),
     "prefill": (
         params(messages=blocks({"type": "text", "text": "The answer is"}, role="assistant")),

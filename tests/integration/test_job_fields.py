@@ -1,5 +1,6 @@
 """What a job file can ask for, on the local cloud: requests that the API takes, answers where they were wanted."""
 
+import base64
 import csv
 import io
 import json
@@ -19,6 +20,23 @@ examples:
     answer: technical
 output: {{labels: [billing, technical], table: none}}
 limits: {{max_reject_ratio: 1}}
+{more}
+"""
+PHOTOS = """\
+job: {name}
+input: {{format: jsonl, id: id, optional: [photo]}}
+max_tokens: 64
+messages:
+  - {{role: user, content: "You will see {{{{ sku }}}}."}}
+  - {{role: assistant, content: "Show me."}}
+  - {{role: user, content: "Is it a lamp or a chair?"}}
+attachments:
+  - {{type: image, url: "https://img.example/{{{{ sku }}}}.jpg"}}
+  - {{type: image, base64: photo}}
+examples:
+  - {{row: {{sku: chair-1, photo: R0lGODlh}}, answer: chair}}
+output: {{labels: [lamp, chair], table: none}}
+limits: {{max_reject_ratio: 1, max_text_bytes: 50}}
 {more}
 """
 GRADES = """\
@@ -98,4 +116,24 @@ def test_conversations_are_asked_behind_the_examples_and_what_is_none_is_rejecte
     assert ([len(each) for each in sent], sent[0][6:], sent[1][6:]) == ([9, 7], good[0], [last])
     assert [(line["id"], line["answer"]) for line in night.lines(run, "output")] == [("0", "billing"), ("1", "billing")]
     assert [line["code"] for line in night.lines(run, "rejects")] == ["BAD_CONVERSATION"] * 2 + ["EMPTY_BODY"]
+    assert night.harvest(run).complete
+
+
+def test_pictures_are_sent_and_those_that_the_api_would_refuse_cost_nothing(night: Night) -> None:
+    night.job(text=PHOTOS)
+    png = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(1_000_000)).decode()
+    photos = {"good": png, "none": None, "pdf": base64.b64encode(b"%PDF-1.7").decode(), "cut": png[:-2]}
+    night.upload([{"id": name, "sku": f"{name}-lamp", "photo": photo} for name, photo in photos.items()])
+
+    (run,) = night.settle()
+
+    plan = read(night, f"runs/{run['run_id']}/plan/g0-000001.jsonl").splitlines()
+    shown, alone = (json.loads(line)["params"]["messages"][-1]["content"] for line in plan)
+    link = {"type": "image", "source": {"type": "url", "url": "https://img.example/good-lamp.jpg"}}
+    photo = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": png}}
+    assert (shown[:2], [block["type"] for block in alone]) == ([link, photo], ["image", "text"])
+    assert {line["id"] for line in night.lines(run, "output")} == {"good", "none"}
+    assert [line["code"] for line in night.lines(run, "rejects")] == ["BAD_MEDIA_TYPE", "BAD_BASE64"]
+    # The local API's own count: a picture is 1,600 tokens, whatever its bytes.
+    assert 7 * 1_600 < run["estimate"]["input_tokens"] < 7 * 1_600 + 1_000
     assert night.harvest(run).complete

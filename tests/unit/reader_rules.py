@@ -165,9 +165,7 @@ RULES = [
         "if False:",
         41,
     ),
-    _rule(
-        "a body shows something", "rows._body", " or (isinstance(value, str) and _INVISIBLE.fullmatch(value))", "", 40
-    ),
+    _rule("a body shows something", "rows._body", "_INVISIBLE.fullmatch(value) is not None", "False", 40),
     _rule("a body is there", "rows._body", "value is None or ", "", 40),
     _rule("a text has a largest size", "rows._check_text", "if len(data) > spec.max_text_bytes:", "if False:", 42, 57),
     _rule("a text has no NUL", "rows._check_text", 'data.find(b"\\0") >= 0', "False", 14, 16),

@@ -126,6 +126,21 @@ def test_labels_are_guessed_from_their_bytes() -> None:
 
 
 class TestWithoutTheApi:
+    def test_an_attachment_is_guessed_from_what_it_is_and_not_from_its_bytes(self) -> None:
+        plan = Planned([""])
+        image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "A" * 900_000}}
+        link = {"type": "document", "source": {"type": "url", "url": "https://a.example/b.pdf"}}
+        params = {"messages": [{"role": "user", "content": [image, link, {"type": "text", "text": "What?"}]}]}
+        line = request_line("a-g0-000001-000001", json.dumps(params).encode())
+        plan.chunks = [plan._put(1, [line])]
+        plan.api.down_after = 0
+
+        made = plan.estimate()
+
+        text = (len(line) - 900_000) // 3
+        assert made.sample == 0
+        assert made.input_tokens == pytest.approx(1_600 + 10_000 + text, abs=1)
+
     def plan(self) -> Planned:
         return Planned([f"{n} " * 50 for n in range(SAMPLE + 100)])
 

@@ -51,6 +51,7 @@ SCHEMA_JOB = JOB.replace(
     b"properties: {n: {type: integer}, ok: {type: boolean}}}",
 )
 TEXT_JOB = JOB.replace(b"labels: [billing, technical]", b"text: true")
+FILES_JOB = JOB + b"attachments: [{type: image, url: '{{ body }}'}]\n"
 TOOLS_JOB = JOB + b"params: {tools: [{type: web_search_20250305, name: web_search}]}\n"
 
 
@@ -621,6 +622,15 @@ class TestSample:
     def test_a_larger_sample_begins_with_the_smaller_and_another_run_has_another(self) -> None:
         assert places(RUN, 1_000, 50)[:20] == places(RUN, 1_000, 20)
         assert places(RunId("another"), 1_000, 20) != places(RUN, 1_000, 20)
+
+    def test_a_row_with_an_attachment_that_was_not_billed_is_left_out_for_nothing_bounds_it(self, night: Night) -> None:
+        a, b, c = ids(FIRST, 3)
+        night.job = FILES_JOB
+        done(night, labelled(a), errored(b, "invalid_request_error"), canceled(c))
+        night.api.speak = lambda _params: says_label()
+        verify(night)
+        assert night.api.asked == [params(a)]
+        assert (found(night)["sample"], found(night)["said_usd"]) == (1, usd(BOUND))
 
     def test_a_person_may_have_more_rows_asked_and_pays_for_those_only(self, night: Night) -> None:
         done(night, *map(labelled, [*ids(FIRST, 3), *ids(chunk_id(0, 2), 3)]))

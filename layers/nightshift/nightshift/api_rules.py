@@ -14,6 +14,10 @@ from nightshift.schema_rules import Problem, schema_problems
 MAX_TOKENS = 128_000
 """The longest answer any model gives without a beta header, in tokens."""
 
+MOST_ENCODED = {"image": 5 * 1024 * 1024, "document": 30_000_000}
+"""Bytes of base64 of a picture (the API's errors: "image exceeds 5 MB maximum", of the text), and of a document: a
+request may have 32 MB (documentation of vision and of PDF support)."""
+
 RETIRED = {
     "claude-3-5-haiku": date(2026, 2, 19),
     "claude-3-7-sonnet": date(2026, 2, 19),

@@ -5,8 +5,9 @@ from typing import Any
 
 import msgspec
 
+from nightshift.attachments import Attachments
 from nightshift.input_codes import InputCode, RowFault
-from nightshift.job_sections import History, Message
+from nightshift.job_sections import Attachment, History, Message
 from nightshift.prompt import Prompt, PromptError
 
 type Values = Mapping[str, str]
@@ -21,23 +22,31 @@ _encode = msgspec.json.Encoder().encode
 class Conversation:
     """The messages of a job's rows. The last is the user's: current models refuse an answer that is begun for them."""
 
-    def __init__(self, prompt: str, messages: Sequence[Message] | History | None) -> None:
+    def __init__(
+        self, prompt: str, messages: Sequence[Message] | History | None, attachments: Sequence[Attachment] = ()
+    ) -> None:
         """Compile what a job asks: its prompt, where it has no messages.
 
         Raises:
             PromptError: a template cannot be used.
         """
-        self.histories: frozenset[str] = frozenset()
+        told = frozenset({messages.column}) if isinstance(messages, History) else frozenset[str]()
+        listed = [Message(role="user", content=prompt)] if messages is None else messages
+        turns = [] if isinstance(listed, History) else [_Turn(each.role, each.content) for each in listed]
+        attached = Attachments(attachments)
+        if attachments and turns:
+            turns[-1].attached = attached
+        made: list[Turns] = [*turns, *map(_Told, told)]
+        self.turns = made[0] if len(made) == 1 else lambda values: b",".join([turn(values) for turn in made])
+        """Returns a row's messages. Raises RowFault where a template fails with it, or comes out empty."""
+        self.histories = told
         """Columns that hold a conversation."""
-        if isinstance(messages, History):
-            self.columns = self.histories = frozenset({messages.column})
-            self.turns: Turns = _Told(messages.column)
-            """Returns a row's messages. Raises RowFault where a template fails with it, or comes out empty."""
-            return
-        turns = [_Turn(each.role, each.content) for each in messages or [Message(role="user", content=prompt)]]
-        self.columns = frozenset().union(*(turn.columns for turn in turns))
-        """The columns that it uses: together they are a row's body."""
-        self.turns = turns[0] if len(turns) == 1 else lambda values: b",".join([turn(values) for turn in turns])
+        self.files = attached.files
+        """Columns that hold a file in base64."""
+        self.texts = told.union(*(turn.columns for turn in turns))
+        """The columns that its messages are made of."""
+        self.columns = self.texts | attached.columns
+        """All columns that it uses: together they are a row's body."""
 
 
 class _Turn:
@@ -47,6 +56,7 @@ class _Turn:
         self._prompt = Prompt(source)
         self._open = opening(role)
         self.columns = self._prompt.variables
+        self.attached: Attachments | None = None
 
     def __call__(self, values: Values) -> bytes:
         try:
@@ -55,7 +65,10 @@ class _Turn:
             raise RowFault(InputCode.NOT_RENDERED, str(error)) from None
         if not text:
             raise RowFault(InputCode.EMPTY_BODY, "the prompt comes out empty for this row")
-        return self._open + text + b"}"
+        if self.attached is None:
+            return self._open + text + b"}"
+        blocks = [*self.attached.blocks(values), b'{"type":"text","text":' + text + b"}"]
+        return self._open + b"[" + b",".join(blocks) + b"]}"
 
 
 class _Told:

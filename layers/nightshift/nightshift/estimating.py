@@ -18,7 +18,7 @@ from nightshift.errors import ApiError
 from nightshift.job import Job
 from nightshift.model import Caching, Chunk, Estimate, Run
 from nightshift.money import PriceSheet, more
-from nightshift.plan_sample import BYTES_PER_TOKEN, FEW, SAMPLE, Counted, Sample, sampled_lines
+from nightshift.plan_sample import BYTES_PER_TOKEN, FEW, SAMPLE, Counted, Sample, bytes_per_token, sampled_lines
 from nightshift.ports import BatchApi, Clock, Outputs
 from nightshift.requests import params_of, shared_messages, shared_params
 
@@ -83,10 +83,11 @@ class Estimator:
         for line in sampled_lines(self.outputs, chunks):
             if self.clock() >= until or (counted and len(counted) % SAMPLE == 0 and _close(sample, billing)):
                 break
+            params = json.loads(params_of(line))
             try:
-                counted.append(Counted(len(line), self._count(json.loads(params_of(line)))))
+                counted.append(Counted(len(line), self._count(params)))
             except ApiError:
-                break
+                return sample if counted else replace(sample, bytes_per_token=bytes_per_token(len(line), params))
         return sample
 
     def _count(self, params: dict[str, Any]) -> int:

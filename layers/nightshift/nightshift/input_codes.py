@@ -105,6 +105,10 @@ class InputCode(StrEnum):
         "BAD_CONVERSATION",
         "The column with the conversation is no list of user and assistant messages that ends with the user's.",
     )
+    BAD_URL = "BAD_URL", "An attachment's address does not begin with https://, or is no address."
+    BAD_BASE64 = "BAD_BASE64", "An attachment is not base64 in one line, or has something before it, as in `data:…,`."
+    BAD_MEDIA_TYPE = "BAD_MEDIA_TYPE", "An attachment is no JPEG, PNG, GIF, WebP or PDF, or not what the job says."
+    ATTACHMENT_TOO_LARGE = "ATTACHMENT_TOO_LARGE", "An attachment is larger than the API takes: 5 MB for a picture."
     EMPTY_BODY = "EMPTY_BODY", "A column that the prompt needs is missing, empty or blank."
     TOO_LARGE = "TOO_LARGE", "A column is longer than `limits.max_text_bytes`."
     FIELD_COUNT = "FIELD_COUNT", "The row has more or fewer fields than the header."

@@ -19,6 +19,7 @@ from nightshift.errors import BadJob
 from nightshift.examples import ExampleError, answered, asked
 from nightshift.job_sections import (
     ROW_NUMBER,
+    Attachment,
     Batch,
     Budget,
     Cache,
@@ -48,6 +49,8 @@ __all__ = ["Batch", "Cache", "Input", "Job", "Limits", "Output", "Retry", "json_
 
 
 _NOTHING_ASKED: Problem = ("prompt",), "is missing: say what to ask for a row, here or in `messages`"
+MOST_ATTACHED = 20
+"""Attachments of a job: with more, the API takes smaller pictures only (documentation of vision)."""
 MOST = 200
 """Examples of a job."""
 
@@ -71,6 +74,8 @@ class Job(Section):
     """What is asked for a row: a Jinja template over its columns."""
     messages: Messages | None = None
     """In place of a prompt: several messages, or the column that holds them; the last is the user's."""
+    attachments: Annotated[tuple[Attachment, ...], Field(strict=False, max_length=MOST_ATTACHED)] = ()
+    """Pictures and documents of a row, in front of the last message's text."""
     examples: Annotated[tuple[Example, ...], or_file(tuple[Example, ...]), Field(strict=False, max_length=MOST)] = ()
     """Rows with the answers that they should get, shown to the model before each row; or `{file: NAME}`, JSON Lines."""
     params: dict[str, Any] = Field(default_factory=dict)
@@ -94,7 +99,7 @@ class Job(Section):
     @cached_property
     def conversation(self) -> Conversation:
         """What a row's messages are made with."""
-        return Conversation(self.prompt or "", self.messages)
+        return Conversation(self.prompt or "", self.messages, self.attachments)
 
     @property
     def variables(self) -> frozenset[str]:
@@ -192,6 +197,7 @@ def _asking_problems(job: Job) -> Iterator[Problem]:
         yield ("messages", len(job.messages) - 1, "role"), why
     for column in job.conversation.histories & {job.input.id, *job.input.optional, *job.output.carry}:
         yield ("messages", "column"), f"`{column}` holds messages: it is no id, not optional and not carried"
+    yield from _attachment_problems(job)
     for index, example in enumerate(job.examples):
         try:
             asked(example, job.conversation, job.required)
@@ -201,6 +207,17 @@ def _asking_problems(job: Job) -> Iterator[Problem]:
             answered(example, job.output)
         except ExampleError as error:
             yield ("examples", index, "answer"), str(error)
+
+
+def _attachment_problems(job: Job) -> Iterator[Problem]:
+    if job.attachments and job.conversation.histories:
+        yield ("attachments",), "go with a `prompt`, or with a list of `messages`: a column's are texts only"
+    taken = {job.input.id, *job.output.carry, *job.conversation.texts}
+    for index, each in enumerate(job.attachments):
+        if each.base64 in taken:
+            yield ("attachments", index, "base64"), f"`{each.base64}` is used as a text, too, or carried: it is a file"
+        if each.base64 is not None and job.skip == "answered":
+            yield ("skip",), "`answered` keeps 500 rows in memory, which files in base64 are too large for: use `url`"
 
 
 def _refused_by_the_api(job: Job, today: date) -> Iterator[Problem]:

@@ -136,6 +136,29 @@ type Messages = Annotated[
 ]
 
 
+class Attachment(Section):
+    """A picture or a document of a row, before the text of its prompt. Exactly one of `url` and `base64`."""
+
+    type: Literal["image", "document"]
+    """A picture (JPEG, PNG, GIF, WebP) or a document (PDF)."""
+    url: Template | None = None
+    """A Jinja template of the https address that the API fetches it from."""
+    base64: Name | None = None
+    """The column that holds it in base64."""
+    media_type: Literal["image/jpeg", "image/png", "image/gif", "image/webp", "application/pdf"] | None = None
+    """What every row's must be; without it, a row's first bytes tell what it is."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.url is None) is (self.base64 is None):
+            raise ValueError("must have exactly one of `url: TEMPLATE` and `base64: COLUMN`")
+        if self.media_type is not None and self.base64 is None:
+            raise ValueError("`media_type` goes with `base64`: what an address leads to says itself what it is")
+        if self.media_type is not None and self.media_type.startswith("image/") is not (self.type == "image"):
+            raise ValueError(f"`{self.media_type}` is no media type of {self.type}s")
+        return self
+
+
 class Example(Section):
     """A row with the answer that it should get."""
 

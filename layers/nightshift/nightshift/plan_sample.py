@@ -6,10 +6,11 @@ whoever must stop early has a sample of the whole plan, too.
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from statistics import fmean, linear_regression, stdev
+from typing import Any
 
 from nightshift import run_files
 from nightshift.model import Chunk
@@ -24,6 +25,10 @@ FEW = 5
 """Rows below which a sample tells nothing about how far it may be off."""
 BYTES_PER_TOKEN = 3
 """Where no tokens are counted: English has about four."""
+FILE_TOKENS = {"image": 1_600, "document": 10_000}
+"""… and of an attachment: a picture has width x height / 750 tokens, about 1,600 where it is scaled down to 1,568
+pixels, and more on models that take larger ones (documentation of vision); a document has 1,500 to 3,000 for each page,
+beside the page's picture (documentation of PDF support), and nobody knows how many pages."""
 GUESSED_BYTES = 2
 """… and a sum that is guessed so, or from few rows, may be this part of it off, on each side."""
 GOLDEN = (5**0.5 - 1) / 2
@@ -47,6 +52,8 @@ class Sample:
     size: int
     """Bytes."""
     counted: Sequence[Counted]
+    bytes_per_token: float = BYTES_PER_TOKEN
+    """Of its requests, where none was counted."""
 
     def total(self, value: Callable[[Counted], float]) -> tuple[float, float]:
         """Estimate the sum of a value over all requests, and how far that is off in 95 of 100 samples.
@@ -59,7 +66,7 @@ class Sample:
             return sum(value(each) for each in self.counted), 0.0
         counted, average = self.counted, self.size // self.rows
         if not counted:
-            counted = [Counted(average, average // BYTES_PER_TOKEN)]
+            counted = [Counted(average, int(average / self.bytes_per_token))]
         per_byte, count = [value(each) / each.size for each in counted], len(counted)
         if count < FEW:
             return self.size * fmean(per_byte), self.size * fmean(per_byte) / GUESSED_BYTES
@@ -69,6 +76,16 @@ class Sample:
         fitted = [found - slope * (x - true) for found, x in zip(per_byte, inverse, strict=True)]
         sure = 2 + 6 / count  # Student's, for a line of so many points
         return self.size * fmean(fitted), self.size * sure * stdev(fitted) / math.sqrt(count)
+
+
+def bytes_per_token(size: int, params: Mapping[str, Any]) -> float:
+    """Guess how many bytes of a request of `size` bytes are a token: what its attachments weigh says little of that."""
+    contents = [message["content"] for message in params["messages"] if isinstance(message["content"], list)]
+    files = [block for content in contents for block in content if block["type"] in FILE_TOKENS]
+    if not files:
+        return BYTES_PER_TOKEN
+    text = size - sum(len(block["source"].get("data", "")) for block in files)
+    return size / (text / BYTES_PER_TOKEN + sum(FILE_TOKENS[block["type"]] for block in files))
 
 
 def sampled_lines(outputs: Outputs, chunks: Sequence[Chunk]) -> Iterator[bytes]:

@@ -24,6 +24,8 @@ class InputSpec:
     """Columns of the prompt that may be."""
     histories: frozenset[str] = frozenset()
     """Columns that hold a whole conversation."""
+    files: frozenset[str] = frozenset()
+    """Columns that hold a file in base64: not held to `max_text_bytes`, but to what the API takes."""
     carry: tuple[str, ...] = ()
     max_text_bytes: int = 100_000
 
@@ -36,6 +38,7 @@ class InputSpec:
             required=job.required,
             optional=frozenset(job.input.optional),
             histories=job.conversation.histories,
+            files=job.conversation.files,
             carry=job.output.carry,
             max_text_bytes=job.limits.max_text_bytes,
         )

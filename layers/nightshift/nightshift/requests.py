@@ -45,10 +45,12 @@ class Renderer:
 
 def question_digest(job: Job) -> str:
     """Name everything that a job adds to a row, the cache aside."""
-    if job.messages is None:  # as it was when there were only prompts: tickets and plans have these digests
+    if (
+        job.messages is None and not job.attachments
+    ):  # as it was when there were only prompts: tickets and plans have these digests
         own = opening("user") + b"\0" + (job.prompt or "").encode()
     else:
-        own = b"\0" + job.model_dump_json(include={"messages"}).encode()
+        own = b"\0" + job.model_dump_json(include={"prompt", "messages", "attachments"}).encode()
     return hashlib.sha256(_head(job, "") + own).hexdigest()
 
 

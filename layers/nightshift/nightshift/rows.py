@@ -155,7 +155,10 @@ def _body(column: str, value: Any, spec: InputSpec) -> Any:
             raise RowFault(InputCode.EMPTY_BODY, f"column {column}: missing or empty")
         return None
     if isinstance(value, str):
-        _check_text(column, value, spec)
+        if column not in spec.files:
+            _check_text(column, value, spec)
+        elif not value.isascii():
+            raise RowFault(InputCode.BAD_BASE64, f"column {column}")
     return value
 
 
