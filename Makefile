@@ -106,6 +106,11 @@ faults: .venvs/faults/.made ## Attack the promise for an hour: SEED=, HISTORIES=
 test-long: .venvs/product/.made .venvs/desk/.made .venvs/runtime/.made ## Run the nights of 1,600 turns and of 100,000 rows, and every FAULTS=
 	@$(PRODUCT) -m pytest $(PYTEST_OPTIONS) tests/long
 
+.PHONY: drill
+drill: .venvs/product/.made .venvs/desk/.made .venvs/runtime/.made ## Let things fail, and mend each by the runbook; prints a table
+	@rm -f .cache/drill.md
+	@$(PRODUCT) -m pytest $(PYTEST_OPTIONS) tests/drill; status=$$?; cat .cache/drill.md; exit $$status
+
 .PHONY: inputs-table
 inputs-table: .venvs/product/.made .venvs/desk/.made ## Run the 84 bad inputs, and print what each is wanted to get and gets
 	@rm -f .cache/inputs-table.md
@@ -127,7 +132,7 @@ lint: .venvs/product/.made
 
 .PHONY: types
 types: .venvs/product/.made .venvs/desk/.made .venvs/faults/.made
-	@$(PRODUCT) -m mypy layers/nightshift functions cli benchmarks tests/conftest.py tests/unit tests/contract tests/batches_api tests/integration tests/long
+	@$(PRODUCT) -m mypy layers/nightshift functions cli benchmarks tests/conftest.py tests/unit tests/contract tests/batches_api tests/integration tests/long tests/drill
 	@$(DESK) -m mypy local checks tests/desk tests/moto_server.py
 	@$(FAULTS_PYTHON) -m mypy tests/faults
 

@@ -9,9 +9,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from local import control_plane, events, expressions, lambda_api, seams, step_functions, template, transactions
+from local import (
+    alarms,
+    control_plane,
+    events,
+    expressions,
+    lambda_api,
+    metrics,
+    seams,
+    step_functions,
+    template,
+    transactions,
+)
 from local.admin import Desk
+from local.alarms import Alarms
 from local.async_invoke import AsyncInvoker
+from local.aws_faults import AwsFaults
 from local.children import Child, start_batches_api, start_dynamodb_local
 from local.clock import VirtualClock
 from local.deploy import Deployed, Stack
@@ -21,6 +34,7 @@ from local.function_config import Host
 from local.http_server import Server
 from local.iam import Access
 from local.lambda_plane import LambdaPlane, access_key_id, default_python
+from local.metrics import Metrics
 from local.resources.clients import Clients
 from local.resources.compute import Compute
 from local.resources.messaging import Messaging
@@ -63,8 +77,11 @@ class Cloud:
             self._work / "clock", lambda seconds: self._feed.add("clock.jumped", seconds=seconds)
         )
         self._access = Access(enforce=options.enforce_iam)
+        self._metrics = Metrics(self._clock.timestamp)
+        self._alarms = Alarms(self._metrics, self._clock.timestamp)
+        self._faults = AwsFaults(self._metrics)
         self._clients = Clients(self._server.endpoint)
-        self._plane = LambdaPlane(self._host(), self._clock, self._feed)
+        self._plane = LambdaPlane(self._host(), self._clock, self._feed, self._metrics)
         self._invoker = AsyncInvoker(self._plane, self._clock, self._feed, self._send)
         self._events = EventBridge(self._invoker, self._clock, self._feed, self._access)
         self._storage = Storage(self._clients, self._access)
@@ -114,7 +131,7 @@ class Cloud:
     def _serve(self) -> None:
         """Hook moto, then open the front door."""
         os.environ["MOTO_PORT"] = str(self._server.port)  # moto's interpreter calls http://localhost:$MOTO_PORT
-        parts = (control_plane, events, expressions, lambda_api, step_functions, transactions)
+        parts = (alarms, control_plane, events, expressions, lambda_api, metrics, step_functions, transactions)
         seams.check([seam for part in parts for seam in part.SEAMS])
         self._events.install()
         lambda_api.install(self._plane, self._invoker)
@@ -122,7 +139,7 @@ class Cloud:
         transactions.install()
         expressions.install()
         self._door = control_plane.FrontDoor(
-            control_plane.moto_app(self._clock), self._access, self._storage.hash_keys.get
+            control_plane.moto_app(self._clock), self._access, self._faults, self._alarms, self._storage.hash_keys.get
         )
         if self._options.dynamodb_local:
             child, engine = start_dynamodb_local(self._work)
@@ -136,7 +153,7 @@ class Cloud:
         return url
 
     def _deploy(self, translated: template.Template, parameters: Mapping[str, str]) -> Deployed:
-        messaging = Messaging(self._clients, self._access)
+        messaging = Messaging(self._clients, self._access, self._alarms)
         compute = Compute(self._clients, self._plane, self._invoker, self._access)
         makers = {**self._storage.makers(), **messaging.makers(), **compute.makers()}
         deployed = Stack(translated, self._options.stack, parameters, makers).deploy()
@@ -148,7 +165,17 @@ class Cloud:
             if secret := deployed.resources.get(name):
                 value = json.dumps({"api_key": key})
                 self._clients("secretsmanager").put_secret_value(SecretId=secret, SecretString=value)
-        desk = Desk(self._clock, self._feed, self._plane, self._events, self._access, dict(deployed.resources))
+        desk = Desk(
+            self._clock,
+            self._feed,
+            self._plane,
+            self._events,
+            self._access,
+            self._faults,
+            self._metrics,
+            self._alarms,
+            dict(deployed.resources),
+        )
         self._door.serve_admin(desk)
         return deployed
 

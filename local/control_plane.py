@@ -18,9 +18,11 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from moto.s3 import models as s3_models
 
 from local import aws_requests, seams
+from local.alarms import Alarms
+from local.aws_faults import AwsFaults
 from local.clock import VirtualClock
 from local.http_server import App, Environ, StartResponse
-from local.iam import Access
+from local.iam import Access, Call
 from local.seams import Seam
 from local.wire import Json
 
@@ -42,10 +44,14 @@ class Admin(Protocol):
 class FrontDoor:
     """WSGI middleware: /_local/ to the desk, everything else to AWS, on the record."""
 
-    def __init__(self, app: App, access: Access, hash_key: Callable[[str], str | None]) -> None:
+    def __init__(
+        self, app: App, access: Access, faults: AwsFaults, alarms: Alarms, hash_key: Callable[[str], str | None]
+    ) -> None:
         """Wrap `app`; `hash_key` knows the partition key's name of a table."""
         self._app = app
         self._access = access
+        self._faults = faults
+        self._alarms = alarms
         self._hash_key = hash_key
         self._dynamodb: App | None = None
         self._roles: dict[str, str] = {}
@@ -71,15 +77,21 @@ class FrontDoor:
         key_id, service = aws_requests.signer(environ.get("HTTP_AUTHORIZATION", "")) or ("", "")
         request = _request(environ, service)
         role = self._roles.get(key_id)
-        if role and not self._permitted(role, service, request):
+        made = list(aws_requests.calls(service, request, self._hash_key)) if role else []
+        if role and not self._permitted(role, made):
             return _denied(service, start_response)
+        if role and (kind := self._faults.strike(self._access.label(role), made)):
+            if kind == "throttle":
+                return _throttled(request, len(made), start_response)
+            return _denied(service, start_response)
+        if service == "monitoring":
+            self._alarms.look()
         app = self._dynamodb if self._dynamodb and service == "dynamodb" else self._app
         watched = self._watch_missing(role, request, start_response) if role and service == "s3" else start_response
         with self._lock(service, environ):
             return app(environ, watched)
 
-    def _permitted(self, role: str, service: str, request: aws_requests.Request) -> bool:
-        made = aws_requests.calls(service, request, self._hash_key)
+    def _permitted(self, role: str, made: Iterable[Call]) -> bool:
         verdicts = [self._access.permits(role, call.action, call.resource, call.leading_keys) for call in made]
         return all(verdicts)
 
@@ -159,6 +171,21 @@ def _denied(service: str, start_response: StartResponse) -> Iterable[bytes]:
         start_response("403 Forbidden", _headers("application/xml", body))
         return [body]
     error: Json = {"__type": "AccessDeniedException", "message": "not authorized by the function's role"}
+    body = json.dumps(error).encode()
+    start_response("400 Bad Request", _headers("application/x-amz-json-1.0", body))
+    return [body]
+
+
+def _throttled(request: aws_requests.Request, items: int, start_response: StartResponse) -> Iterable[bytes]:
+    """What DynamoDB answers where a table has no room; of a transaction, with a reason for each of its items."""
+    error: Json = {"__type": "ThrottlingException", "message": "Throughput exceeds the current capacity of your table."}
+    if request.headers.get("HTTP_X_AMZ_TARGET", "").endswith("TransactWriteItems"):
+        reason = {"Code": "ThrottlingError", "Message": error["message"]}
+        error = {
+            "__type": "TransactionCanceledException",
+            "message": "Transaction cancelled, please refer cancellation reasons for specific reasons",
+            "CancellationReasons": [reason] * items,
+        }
     body = json.dumps(error).encode()
     start_response("400 Bad Request", _headers("application/x-amz-json-1.0", body))
     return [body]

@@ -117,6 +117,10 @@ class Access:
             return True
         return self._deny(principal, Call("lambda:InvokeFunction", function_arn))
 
+    def label(self, role: str) -> str:
+        """Return what reports call a role."""
+        return self._labels.get(role, role)
+
     def allows(self, role: str, action: str, resource: str) -> bool:
         """Look, without recording, whether a role has a right."""
         return self._grant(role, Call(action, resource)) is not None

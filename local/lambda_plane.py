@@ -12,6 +12,7 @@ from local.clock import VirtualClock
 from local.environment import Environment, Outcome
 from local.feed import Feed
 from local.function_config import FunctionConfig, Host
+from local.metrics import Metrics, metric
 from local.wire import Json
 
 CONCURRENCY = 10
@@ -42,11 +43,12 @@ class _Function:
 class LambdaPlane:
     """Runs functions in processes, as many side by side as there are invocations."""
 
-    def __init__(self, host: Host, clock: VirtualClock, feed: Feed) -> None:
+    def __init__(self, host: Host, clock: VirtualClock, feed: Feed, metrics: Metrics) -> None:
         """Own no function yet; `register` adds them."""
         self._host = host
         self._clock = clock
         self._feed = feed
+        self._metrics = metrics
         self._functions: dict[str, _Function] = {}
         self._numbers = itertools.count(1)
         self.calls: deque[Json] = deque(maxlen=KEPT)
@@ -116,6 +118,7 @@ class LambdaPlane:
                     return environment
                 environment.close()
             if len(function.busy) >= CONCURRENCY:
+                self._count(function.config, "Throttles", 1)
                 raise ThrottledError(function.config.name)
             environment = Environment(
                 function.config,
@@ -137,6 +140,11 @@ class LambdaPlane:
 
     def _log(self, label: str, line: str) -> None:
         self.lines.append({"at": time.time(), "function": label, "line": line})
+        self._metrics.line(line)
+
+    def _count(self, config: FunctionConfig, name: str, value: float) -> None:
+        """Count what Lambda counts by itself."""
+        self._metrics.put(metric("AWS/Lambda", name, FunctionName=config.name), value)
 
     def _note(self, config: FunctionConfig, outcome: Outcome, number: int) -> None:
         call: Json = {
@@ -149,6 +157,7 @@ class LambdaPlane:
             "configured_mb": config.memory,
         }
         self.calls.append(call)
+        self._count(config, "Errors", int(outcome.error is not None))
         self._feed.add("invocation.ended", invocation=number, **call)
 
 

@@ -54,6 +54,18 @@ class RunningCloud:
         """Ask the local Message Batches API about itself, or have it misbehave: see local/batches_api/."""
         return _json(f"{self.batches_api}/_local/{what}", method, body)
 
+    def misbehave(self, who: str, action: str, **more: object) -> None:
+        """Let AWS refuse or throttle a role: see local/aws_faults.py."""
+        self.ask("faults", post=True, body={"who": who, "action": action, **more})
+
+    def behave(self) -> None:
+        """Let AWS do for everybody what it should."""
+        _json(f"{self.endpoint}/_local/faults", "DELETE", None)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let virtual time pass, and all that is due in it happen."""
+        self.ask("pass", post=True, seconds=seconds)
+
     def upload(self, key: str, file: Path) -> None:
         """Put a file into the input bucket."""
         self.client("s3").upload_file(str(file), self.outputs["InputBucketName"], key)
@@ -112,7 +124,7 @@ class RunningCloud:
 def _json(url: str, method: str, body: object) -> Any:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data=data, method=method)  # noqa: S310 - our own loopback
-    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - as above
+    with urllib.request.urlopen(request, timeout=300) as answer:  # noqa: S310 - as above
         return json.load(answer)
 
 

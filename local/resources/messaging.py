@@ -3,8 +3,12 @@
 import json
 from collections.abc import Mapping
 
+from moto.sqs.models import sqs_backends
+
+from local.alarms import Alarms
 from local.deploy import Asked, Made, Maker, only
 from local.iam import Access
+from local.metrics import metric
 from local.resources.clients import Clients, without_tls_only
 from local.wire import ACCOUNT, REGION
 
@@ -33,11 +37,12 @@ POLICY_VERSION = "2012-10-17"
 class Messaging:
     """SQS, SNS, EventBridge, Scheduler, CloudWatch and IAM."""
 
-    def __init__(self, clients: Clients, access: Access) -> None:
-        """`access` learns the roles' policies."""
+    def __init__(self, clients: Clients, access: Access, alarms: Alarms) -> None:
+        """`access` learns the roles' policies, `alarms` what is watched."""
         self._clients = clients
         self._access = access
         self._roles: dict[str, str] = {}
+        self._alarms = alarms
 
     def makers(self) -> Mapping[str, Maker]:
         """The types made here."""
@@ -67,6 +72,8 @@ class Messaging:
         arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
         if "KmsMasterKeyId" in given:
             self._access.encrypt(arn, given["KmsMasterKeyId"])
+        depth = metric("AWS/SQS", "ApproximateNumberOfMessagesVisible", QueueName=name)
+        self._alarms.gauge(depth, lambda: sqs_backends[ACCOUNT][REGION].queues[name].approximate_number_of_messages)
         return Made(url, {"Arn": arn, "QueueName": name, "QueueUrl": url})
 
     def _queue_policy(self, asked: Asked) -> Made:
@@ -94,9 +101,10 @@ class Messaging:
         return Made(self._clients("sns").subscribe(**given, ReturnSubscriptionArn=True)["SubscriptionArn"])
 
     def _alarm(self, asked: Asked) -> Made:
-        """Make an alarm; it is never evaluated, since metrics are lines of a log here."""
+        """Make an alarm: moto keeps it, and `local.alarms` judges it."""
         name, given = asked.properties.take("AlarmName", asked.name), asked.properties.take_all(*ALARM_FIELDS)
         self._clients("cloudwatch").put_metric_alarm(AlarmName=name, **given)
+        self._alarms.add(name, given)
         return Made(name, {"Arn": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{name}"})
 
     def _dashboard(self, asked: Asked) -> Made:

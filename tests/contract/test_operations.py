@@ -132,7 +132,9 @@ def test_the_watcher_s_silence_is_an_alarm_and_nobody_else_s_is() -> None:
     silent = {name for name, alarm in ALARMS.items() if alarm["TreatMissingData"] == "breaching"}
     assert silent == {"AuditSilentAlarm"}
     alarm = ALARMS["AuditSilentAlarm"]
-    assert alarm["EvaluationPeriods"] * alarm["Period"] == 45 * 60
+    filled, heartbeat = alarm["Metrics"]
+    assert filled["Expression"] == f"FILL({heartbeat['Id']}, 0)"
+    assert alarm["EvaluationPeriods"] * heartbeat["MetricStat"]["Period"] == 45 * 60
 
 
 def test_errors_and_throttles_are_watched_of_every_function() -> None:

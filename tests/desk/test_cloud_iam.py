@@ -2,13 +2,17 @@
 
 import io
 import json
+import time
 from typing import Any
 
 import pytest
 
+from local.alarms import Alarms
+from local.aws_faults import AwsFaults
 from local.aws_requests import Request, calls
 from local.control_plane import FrontDoor
 from local.iam import Access, Call
+from local.metrics import Metrics, metric
 
 ROLE = "arn:aws:iam::123456789012:role/worker"
 TABLE = "arn:aws:dynamodb:us-east-1:123456789012:table/runs"
@@ -93,14 +97,17 @@ def test_a_query_names_its_partition_or_its_index() -> None:
 # ---------------------------------------------------------------- the front door
 
 
-def ask(access: Access, service: str, method: str, path: str, answer: str = "200 OK") -> tuple[str, bytes]:
+def ask(
+    access: Access, service: str, method: str, path: str, answer: str = "200 OK", faults: AwsFaults | None = None
+) -> tuple[str, bytes]:
     """Send one request signed by the role's key, to an AWS that always gives the same answer."""
 
     def aws(_environ: Any, start_response: Any) -> list[bytes]:
         start_response(answer, [])
         return [b"aws"]
 
-    door = FrontDoor(aws, access, {"runs": "pk"}.get)
+    metrics = Metrics(time.time)
+    door = FrontDoor(aws, access, faults or AwsFaults(metrics), Alarms(metrics, time.time), {"runs": "pk"}.get)
     door.know("LSIAWORKER", ROLE)
     statuses: list[str] = []
     environ = {
@@ -141,6 +148,45 @@ def test_a_missing_object_is_reported_to_who_may_not_list_the_bucket() -> None:
         {"who": "worker", "action": "s3:ListBucket", "resource": "arn:aws:s3:::bucket"}
     ]
     assert lister.report()["denied"] == []
+
+
+# ---------------------------------------------------------------- faults
+
+
+def test_a_fault_denies_what_the_policies_allow_so_often_as_it_says_and_is_in_no_report() -> None:
+    role, faults = access(allow("dynamodb:*", "*")), AwsFaults(Metrics(time.time))
+    faults.add({"who": "worker", "action": "dynamodb:Get*", "resource": "*/runs", "times": 1})
+
+    statuses = [ask(role, "dynamodb", "POST", "/", faults=faults)[0] for _ in range(2)]
+
+    assert statuses == ["400 Bad Request", "200 OK"]
+    assert (faults.record()[0]["struck"], role.report()["denied"]) == (1, [])
+
+
+def test_a_fault_of_another_role_action_or_resource_strikes_nobody() -> None:
+    role, faults = access(allow("dynamodb:*", "*")), AwsFaults(Metrics(time.time))
+    faults.add({"who": "another", "action": "*"})
+    faults.add({"who": "worker", "action": "dynamodb:Put*"})
+    faults.add({"who": "worker", "action": "*", "resource": "*/tickets"})
+
+    assert ask(role, "dynamodb", "POST", "/", faults=faults) == ("200 OK", b"aws")
+
+
+def test_a_throttled_table_says_so_and_counts_it() -> None:
+    metrics = Metrics(time.time)
+    faults = AwsFaults(metrics)
+    faults.add({"who": "worker", "action": "dynamodb:*", "kind": "throttle"})
+
+    status, body = ask(access(allow("dynamodb:*", "*")), "dynamodb", "POST", "/", faults=faults)
+
+    assert (status, json.loads(body)["__type"]) == ("400 Bad Request", "ThrottlingException")
+    assert metrics.known() == [metric("AWS/DynamoDB", "ReadThrottleEvents", TableName="runs")]
+
+
+@pytest.mark.parametrize("fault", [{"who": "worker"}, {"who": "worker", "action": "*", "kind": "explode"}])
+def test_what_is_no_fault_is_refused(fault: Any) -> None:
+    with pytest.raises(ValueError, match=r"action|explode"):
+        AwsFaults(Metrics(time.time)).add(fault)
 
 
 # ---------------------------------------------------------------- decisions

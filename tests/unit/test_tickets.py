@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from nightshift.adapters import tickets as adapter
 from nightshift.adapters.attributes import to_attribute
 from nightshift.adapters.tickets import DynamoTickets
+from nightshift.errors import TicketsBusy
 from nightshift.ports import TicketUpdate, Written
 
 type Client = Any
@@ -240,11 +241,11 @@ class TestLoad:
         assert tickets.write("ticket_id", [update(1), update(2)]) == Written(1, 1)
         assert (saboteur.calls, pauses) == ([2, 1], [])
 
-    def test_throttling_without_end_goes_through_as_what_it_is(
+    def test_throttling_without_end_says_that_the_table_has_no_room(
         self, tickets: DynamoTickets, dynamodb: Client, pauses: list[float]
     ) -> None:
         Saboteur(dynamodb, *[("TransactionCanceledException", ["ThrottlingError"])] * 100)
-        with pytest.raises(ClientError, match="TransactionCanceledException"):
+        with pytest.raises(TicketsBusy, match=r"the ticket table tickets-\w+ had no room in 8 tries"):
             tickets.write("ticket_id", [update(1)])
         assert len(pauses) == adapter.TRIES - 1
 

@@ -11,6 +11,7 @@ NightshiftError
 ├── ResultsIncomplete   a results stream that did not hold every planned custom_id once, and nothing else
 ├── ForeignBatch        a claimed batch whose results are not this chunk's
 ├── TicketsRefused      the ticket table takes none of a block's answers
+├── TicketsBusy         the ticket table has no room now
 ├── EventsNotTaken      the event bus did not take all events
 └── ApiError            the Message Batches API did not do what was asked
     ├── NotSent         nothing left this machine: safe to send again
@@ -77,6 +78,10 @@ class ForeignBatch(NightshiftError):
 
 class TicketsRefused(NightshiftError):
     """The ticket table takes none of a block's answers: that is about the table or the job, not about a row."""
+
+
+class TicketsBusy(NightshiftError):
+    """The ticket table throttles, or its items are in other transactions: later, or with a table that takes more."""
 
 
 class EventsNotTaken(NightshiftError):

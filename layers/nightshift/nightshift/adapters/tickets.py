@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from nightshift.adapters.attributes import to_attribute
+from nightshift.errors import TicketsBusy
 from nightshift.ports import Written
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ class DynamoTickets:
             if busy is not None:
                 tries += 1
                 if tries == TRIES:
-                    raise busy
+                    raise TicketsBusy(f"the ticket table {self._table} had no room in {TRIES} tries") from busy
                 sleep(min(5.0, 0.05 * 2**tries) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
         return total
 
