@@ -62,6 +62,12 @@ class Drill(Night):
         since = [c for c in changes if c["state"] == "ALARM" and datetime.fromisoformat(c["at"]) >= self.began]
         return {alarm_name(c["alarm"]): c["at"] for c in reversed(since)}
 
+    def findings(self) -> list[str]:
+        """Return what the audits of late have found."""
+        lines = [entry["line"] for entry in self.cloud.ask("logs") if entry["function"] == "AuditFunction"]
+        audited = [json.loads(line) for line in lines if '"audited"' in line]
+        return [finding for line in audited[-20:] for finding in line["findings"]]
+
     def ringing(self) -> set[str]:
         """Return the alarms that ring now."""
         states = self.cloud.ask("alarms")["states"]
@@ -79,6 +85,10 @@ class Drill(Night):
     def done(self) -> bool:
         """Whether the run is done, and its loop has ended."""
         return bool(self.runs()) and self.run["state"] == "done" and not self.loops()
+
+    def all_done(self) -> bool:
+        """Whether every run is done, and every loop has ended."""
+        return all(run["state"] == "done" for run in self.runs()) and not self.loops()
 
     def loops(self) -> list[str]:
         """Return the executions that run."""
@@ -143,7 +153,7 @@ def carry_out(drill: Drill, failure: Failure) -> Ended:
     """
     failure.fail(drill)
     drill.watch(failure.before_looking)
-    assert set(drill.rang()) - SILENCE == failure.alarms
+    assert set(drill.rang()) - SILENCE == failure.alarms, drill.findings()
 
     doctor = drill.person.types("nightshift doctor").text
     said = must_say(doctor, failure.doctor)
@@ -152,7 +162,7 @@ def carry_out(drill: Drill, failure: Failure) -> Ended:
 
     failure.outside(drill)
     typed = follow(drill, failure.sections)
-    drill.watch_until(drill.done)
+    drill.watch_until(drill.all_done)
     ended = check(drill, failure)
 
     quiet_until = drill.now() + QUIET
@@ -173,10 +183,10 @@ def follow(drill: Drill, sections: tuple[str, ...]) -> list[Said]:
 
 def check(drill: Drill, failure: Failure) -> str:
     """Hold the run's end against what was promised; return it in words."""
+    assert all(drill.harvest(run).complete for run in drill.runs())
     run = drill.run
     got = drill.harvest(run)
     counts = {name: count for name, count in got.report["counts"].items() if count}
-    assert got.complete
     assert counts == dict(failure.counts)
     assert len(drill.tickets(run)) == failure.counts["answered"]
     assert drill.paid_twice() == 0

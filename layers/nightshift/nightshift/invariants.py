@@ -184,15 +184,21 @@ def of_time(run: Run, chunks: Sequence[Chunk], now: datetime) -> Iterator[Violat
         if chunk.state in _AT_THE_API and chunk.sent_at is not None and chunk.sent_at + COLLECT_WITHIN < now:
             yield Violation("I4", f"{_name(chunk)} was sent more than 25 days ago and is not collected")
     since = run.changed_at or run.created
-    if run.state is RunState.OPEN and run.hold is None and now - since > STILL and not _waits(run, chunks, now):
+    due = max([since, *_due(run, chunks)])  # the next look after that is what may not come
+    if run.state is RunState.OPEN and run.hold is None and now - due > STILL and not _flying(chunks, now):
         yield Violation("I6", f"{run.run_id} has not changed since {since:%Y-%m-%d %H:%M} UTC")
 
 
-def _waits(run: Run, chunks: Sequence[Chunk], now: datetime) -> bool:
-    """Tell whether standing still is right: a batch is in flight, or something is due later."""
-    flying = any(c.state is ChunkState.SENT and c.sent_at is not None and now <= c.sent_at + IN_FLIGHT for c in chunks)
-    later = [run.retry_at, *(c.not_before for c in chunks if c.state is not ChunkState.COLLECTED)]
-    return flying or any(due is not None and due > now for due in later)
+def _flying(chunks: Sequence[Chunk], now: datetime) -> bool:
+    """Tell whether a batch is in flight: then standing still is right."""
+    return any(c.state is ChunkState.SENT and c.sent_at is not None and now <= c.sent_at + IN_FLIGHT for c in chunks)
+
+
+def _due(run: Run, chunks: Sequence[Chunk]) -> Iterator[datetime]:
+    """Yield when something was put off to."""
+    for due in (run.retry_at, *(c.not_before for c in chunks if c.state is not ChunkState.COLLECTED)):
+        if due is not None:
+            yield due
 
 
 def of_batches(batches: Iterable[BatchView], claims: Mapping[BatchId, Claim], now: datetime) -> Iterator[Violation]:
