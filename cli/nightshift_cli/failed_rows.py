@@ -85,7 +85,7 @@ class FailedRows:
                 file.writelines(raw.rstrip(b"\r\n") + b"\n" for _, raw in self._raw(inputs))
             case "csv":
                 self._write_csv(inputs, file)
-            case "parquet" as other:
+            case "parquet" | "xlsx" as other:
                 raise Refused(
                     f"rows of {other} files cannot be asked again by themselves: submit the file again, and say "
                     "`skip: answered` in the job where its answers stand on tickets"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nightshift import columns, content, rows, rows_csv, rows_jsonl, rows_parquet
+from nightshift import columns, content, office_zip, rows, rows_csv, rows_jsonl, rows_parquet, rows_xlsx, workbook
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ def _rule(name: str, where: str, text: str, without: str, *cases: int) -> Rule:
     return Rule(name, _MODULES[module], function, text, without, frozenset(cases))
 
 
-_MODULES = {module.__name__.rpartition(".")[2]: module for module in (columns, content, rows, rows_csv, rows_jsonl)}
-_MODULES |= {"rows_parquet": rows_parquet}
+_READERS = (columns, content, office_zip, rows, rows_csv, rows_jsonl, rows_parquet, rows_xlsx, workbook)
+_MODULES = {module.__name__.rpartition(".")[2]: module for module in _READERS}
 
 RULES = [
     _rule("an empty file is refused", "content._checked", "if not first:", "if False:", 1),
@@ -206,4 +206,63 @@ RULES = [
         41,
     ),
     _rule("Parquet: a row has one fault", "rows_parquet.records", "isinstance(value, RowFault)", "False", 10, 25),
+    *(
+        _rule(f"Excel: {what} is damage", "office_zip.opened", error, "", *cases)
+        for what, error, cases in (
+            ("a zip that is none", "zipfile.BadZipFile,", (60, 61)),
+            ("XML that is none", "expat.ExpatError,", (61,)),
+            ("what is not there", "LookupError,", (61,)),
+            ("what is no number", "ValueError,", (61,)),
+        )
+    ),
+    _rule(
+        "Excel: a directory has an end", "office_zip._Sparing.read", "if len(data) > MAX_DIRECTORY:", "if False:", 64
+    ),
+    _rule("Excel: a text has an end", "office_zip.events", "> content.MAX_LINE:", "< 0:", 44),
+    _rule("Excel: packed as Office packs", "office_zip._blocks", "entry.compress_type not in _PACKINGS", "False", 61),
+    _rule("Excel: not encrypted", "office_zip._blocks", "entry.flag_bits & 1", "False", 61),
+    _rule("Excel: a bomb is stopped", "office_zip._blocks", "unpacked > content.MAX_RATIO * packed", "False", 64),
+    _rule("Excel: elements are not deep", "office_zip._Reading._start", "self._depth > MAX_DEPTH", "False", 61),
+    _rule("Excel: elements have few names", "office_zip._Reading._local", "len(self._names) == MAX_NAMES", "False", 61),
+    _rule("Excel: no entities", "office_zip._Reading._refuse", "raise", "return None  #", 61),
+    _rule("Excel: a zip is a workbook", "workbook._main", '"_rels/.rels" not in archive.NameToInfo', "False", 65),
+    _rule("Excel: a workbook is XML", "workbook._main", 'not main.endswith(".xml")', "False", 65),
+    _rule("Excel: a workbook has a sheet", "workbook.rows", "if sheet not in related:", "if False:", 65),
+    _rule(
+        "Excel: the sheet is seen", "workbook._sheet", ' and attributes.get("state", "visible") == "visible"', "", 63
+    ),
+    _rule("Excel: days from 1904", "workbook._sheet", 'in {"1", "true"}', "in ()", 41),
+    _rule("Excel: styles are those of cells", "workbook._styles", " and inside", "", 41),
+    _rule(
+        "Excel: a format's letters may be literal",
+        "workbook._kind",
+        '_LITERAL.sub("", code.partition(";")[0])',
+        "code",
+        41,
+    ),
+    _rule("Excel: a duration is no day", "workbook._kind", 'if "[" in shown:', "if False:", 41),
+    _rule("Excel: pronunciation is no text", "workbook._Text.see", " and not self._aside", "", 41),
+    _rule("Excel: escapes are read", "workbook._unescaped", "return _ESCAPED", "return text or _ESCAPED", 13, 14, 17),
+    _rule("Excel: texts begin at 0", "workbook._Texts.__getitem__", "if index < 0:", "if False:", 61),
+    _rule("Excel: empty texts are blank", "workbook._rows", ' and value != ""', "", 3),
+    _rule("Excel: a cell says its place", "workbook._Cell.__init__", 'if "r" in given', "if False", 3),
+    _rule("Excel: a place is one", "workbook._column", 'raise ValueError("no place of a cell")', "return 0", 61),
+    _rule("Excel: columns have an end", "workbook._column", "if column > MAX_COLUMN:", "if False:", 61),
+    _rule("Excel: a formula has a value", "workbook._Cell.value", "if self._is_formula", "if False", 41),
+    _rule("Excel: an error is none", "workbook._value", "return RowFault(InputCode.CELL_ERROR)", "return stored", 41),
+    _rule("Excel: long numbers stay", "workbook._number", "if _WHOLE.fullmatch(stored):", "if False:", 41),
+    _rule("Excel: numbers as they are shown", "workbook._number", ":.15g", ":.17g", 41),
+    _rule("Excel: numbers are finite", "workbook._number", "if not number.is_finite():", "if False:", 25),
+    _rule(
+        "Excel: a moment is in our years",
+        "workbook._number",
+        "except (OverflowError, ValueError):",
+        "except EOFError:",
+        41,
+    ),
+    _rule("Excel: no day before the first", "workbook._moment", "if days < 0:", "if False:", 41),
+    _rule("Excel: 1900 was no leap year", "workbook._moment", "days += 1", "pass", 41),
+    _rule("Excel: a sheet has a header", "rows_xlsx.records", "if not cells:", "if False:", 2),
+    _rule("Excel: a sheet has rows", "rows_xlsx.records", "if number == 0:", "if False:", 2),
+    _rule("Excel: a row has one fault", "rows_xlsx.records", "isinstance(value, RowFault)", "False", 25, 41),
 ]

@@ -52,7 +52,7 @@ class InputCode(StrEnum):
     GZIP_BOMB = "GZIP_BOMB", "The file unpacks to more than 200 times its size, or more than 10 GB: split it.", "file"
     UNSUPPORTED_TYPE = (
         "UNSUPPORTED_TYPE",
-        "The file is not what the job's `input.format` says: JSONL or CSV, as it is or gzipped once, or Parquet.",
+        "The file is not what `input.format` says: JSONL or CSV, plain or gzipped once, Parquet, or an Excel workbook.",
         "file",
     )
     PARQUET_CORRUPT = (
@@ -65,6 +65,16 @@ class InputCode(StrEnum):
         "The Parquet file has more than 100,000,000 rows, or unpacks to more than 1,000 times its size: split it.",
         "file",
     )
+    XLSX_CORRUPT = (
+        "XLSX_CORRUPT",
+        "The Excel workbook is damaged: open it in Excel, and save it again, or as CSV.",
+        "file",
+    )
+    XLSX_BOMB = (
+        "XLSX_BOMB",
+        "The Excel workbook unpacks to more than 200 times its size, or has parts without end: save it as CSV.",
+        "file",
+    )
     BAD_COLUMN = (
         "BAD_COLUMN",
         "A column that the job uses is of a type that has no text: make it a text, number or date.",
@@ -75,7 +85,11 @@ class InputCode(StrEnum):
         "What reads this format is not installed: deploy with `ReadParquet=ENABLED`, or `pip install pyarrow`.",
         "file",
     )
-    FILE_TOO_LARGE = "FILE_TOO_LARGE", "The object has more than 10 GB: split it.", "file"
+    FILE_TOO_LARGE = (
+        "FILE_TOO_LARGE",
+        "The object has more than 10 GB, or a workbook more than 400 MB of texts: split it.",
+        "file",
+    )
     GONE = "GONE", "The object was deleted before it was read: upload it again.", "file"
     ARCHIVED = "ARCHIVED", "The object is in an archive storage class: restore it, and upload it again.", "file"
     ACCESS_DENIED = (
@@ -113,6 +127,7 @@ class InputCode(StrEnum):
     TOO_LARGE = "TOO_LARGE", "A column is longer than `limits.max_text_bytes`."
     FIELD_COUNT = "FIELD_COUNT", "The row has more or fewer fields than the header."
     BAD_QUOTE = "BAD_QUOTE", "Text follows a closing quote: double the quotes inside quoted fields."
+    CELL_ERROR = "CELL_ERROR", "A cell that the job uses shows an error, such as #N/A, or a formula has no value yet."
     NOT_RENDERED = "NOT_RENDERED", "The prompt's template failed with this row."
     DUPLICATE_ROW = "DUPLICATE_ROW", "The same id with the same content came before: the first one counts."
     ALREADY_ANSWERED = "ALREADY_ANSWERED", "The row's ticket has this job's answer to this text (`skip: answered`)."

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from nightshift import content, rows_csv, rows_jsonl, rows_parquet
+from nightshift import content, rows_csv, rows_jsonl, rows_parquet, rows_xlsx
 from nightshift.conversation import history
 from nightshift.errors import BadInput
 from nightshift.input_codes import InputCode, RowFault
@@ -104,6 +104,8 @@ def _records(stream: BinaryIO, spec: InputSpec) -> Iterator[Record]:
             return rows_csv.records(content.lines(stream), spec)
         case "parquet":
             return rows_parquet.records(stream, spec)
+        case "xlsx":
+            return rows_xlsx.records(stream, spec)
 
 
 def _row(record: Record, spec: InputSpec, columns: Sequence[str], file: int, digest: str) -> Row:

@@ -72,7 +72,7 @@ def _values(stream: BinaryIO, spec: InputSpec) -> Iterator[dict[str, list[Any]]]
             yield {name: read(batch.column(field)) for field, (name, read) in readers.items()}
         if rows != file.metadata.num_rows:
             raise BadInput(InputCode.PARQUET_CORRUPT, f"it says {file.metadata.num_rows:,} rows, and has {rows:,}")
-    except (arrow.ArrowException, OSError) as error:  # their texts may repeat the file's
+    except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:  # their texts may repeat the file's
         if isinstance(error, OSError) and error.errno is not None:  # not Arrow's, but the network's
             raise
         raise BadInput(InputCode.PARQUET_CORRUPT, f"it cannot be read as Parquet ({type(error).__name__})") from None
