@@ -185,7 +185,7 @@ RULES = [
     _rule(
         "Parquet: damage has its code",
         "rows_parquet._values",
-        "(arrow.ArrowException, OSError)",
+        "(arrow.ArrowException, OSError, UnicodeDecodeError)",
         "ZeroDivisionError",
         60,
     ),
