@@ -14,15 +14,21 @@ override FAULTS := $(value FAULTS)
 override SEED := $(value SEED)
 override HISTORIES := $(value HISTORIES)
 export JOB INPUT OUT FAULTS SEED HISTORIES
+# A stage that the environment happens to name is none that a person has said.
+override STAGE := $(if $(filter command line,$(origin ENV)),$(value ENV))
+override ENV := $(value ENV)
+export STAGE
 ARCHITECTURE ?= arm64
 BUILD_DIR ?= .aws-sam/build
 
-# Nothing here may find an account to spend on, nor ask the network for one.
+# Nothing here may find an account to spend on, nor ask the network for one: but `make deploy`, said alone.
+ifneq ($(MAKECMDGOALS),deploy)
 export AWS_CONFIG_FILE := /dev/null
 export AWS_DEFAULT_REGION := us-east-1
 export AWS_EC2_METADATA_DISABLED := true
 export AWS_SHARED_CREDENTIALS_FILE := /dev/null
 unexport AWS_ACCESS_KEY_ID AWS_DEFAULT_PROFILE AWS_PROFILE AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
+endif
 unexport ANTHROPIC_API_KEY ANTHROPIC_AUTH_TOKEN ANTHROPIC_BASE_URL
 
 # The SAM CLI writes its settings to the home directory and reports home, unless told not to.
@@ -169,6 +175,13 @@ build: .venvs/sam/.made ## Build what is deployed: ARCHITECTURE=arm64 (default) 
 	@# What is in the layers, for whoever has to know: CycloneDX. Its one warning is that a requirements file has no graph.
 	@cat layers/*/requirements.txt | PYTHONWARNINGS=ignore .venvs/sam/bin/cyclonedx-py requirements - \
 	    --pyproject layers/nightshift/pyproject.toml --output-reproducible --output-file $(BUILD_DIR)/sbom.json
+
+.PHONY: deploy
+deploy: .venvs/sam/.made ## Build and deploy a stage, with your AWS credentials: ENV=dev, staging or prod
+	@[[ "$(MAKECMDGOALS)" == deploy ]] || { echo "make deploy is said alone" >&2; exit 2; }
+	@architecture=$$(.venvs/uv/bin/python -m checks.stages "$$STAGE") \
+	    && $(MAKE) --no-print-directory build ARCHITECTURE=$$architecture \
+	    && $(SAM) deploy --config-env "$$STAGE" --template-file $(BUILD_DIR)/template.yaml
 
 .PHONY: bench
 bench: .venvs/product/.made ## Measure what is promised, 15 minutes; fails where a must is missed. QUICK=1 only sees that it runs

@@ -2,14 +2,11 @@
 
 import re
 import sys
-import tomllib
 from collections.abc import Iterator
-from pathlib import Path
 
+from checks.stages import ROOT, stages
 from local import template
 from local.wire import Json
-
-ROOT = Path(__file__).parent.parent
 
 HEAD = """\
 # Parameters of the stack
@@ -36,16 +33,6 @@ def page() -> Iterator[str]:
     yield "| output | |\n|---|---|"
     for name, output in body["Outputs"].items():
         yield f"| `{name}` | {_text(output['Description'])} |"
-
-
-def stages() -> Iterator[tuple[str, str, dict[str, str]]]:
-    """Yield (stage, stack name, parameters) of each stage in samconfig.toml that can be deployed."""
-    settings = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
-    for stage, commands in settings.items():
-        if isinstance(commands, dict) and "deploy" in commands:
-            given = commands["deploy"]["parameters"]
-            pairs = (pair.split("=", 1) for pair in given["parameter_overrides"].split())
-            yield stage, given["stack_name"], dict(pairs)
 
 
 def _bounds(given: Json) -> str:

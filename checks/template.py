@@ -25,6 +25,7 @@ SERVERLESS = "cfn_lint_serverless.rules"
 FUNCTION_ARN = "arn:aws:lambda:us-east-1:123456789012:function:function"
 
 ACCEPTED: Mapping[str, str] = {
+    "ES1007": "the rule does not look through an alias; tests hold each woken function to its EventInvokeConfig",
     "ES6000": "the dead-letter queue is where the others' failures end; a queue behind it would be watched by nobody",
     "ES7000": "a queue could not answer a mail that does not arrive, either; the dashboard shows each alarm",
     "WS1000": "no X-Ray: the ledger and the log tell a run's whole way, and nothing more is granted or stored",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from local.clock import VirtualClock
 from local.environment import Outcome
 from local.feed import Feed
+from local.function_config import named
 from local.lambda_plane import LambdaPlane, ThrottledError
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,8 @@ class _Event:
     """An event in Lambda's queue."""
 
     function: str
+    """Its name."""
+    qualifier: str
     payload: bytes
     born: float
     attempts: int = 0
@@ -56,15 +59,16 @@ class AsyncInvoker:
         self._clock = clock
         self._feed = feed
         self._send = send
-        self._settings: dict[str, AsyncSettings] = {}
+        self._settings: dict[tuple[str, str], AsyncSettings] = {}
 
-    def configure(self, function: str, settings: AsyncSettings) -> None:
-        """Set a function's retries and destination; `function` is its name."""
-        self._settings[function] = settings
+    def configure(self, function: str, qualifier: str, settings: AsyncSettings) -> None:
+        """Set the retries and the destination of what is invoked by this very qualifier of a function's name."""
+        self._settings[function, qualifier] = settings
 
     def invoke(self, function: str, payload: bytes) -> None:
-        """Queue one event and return."""
-        self._start(_Event(self._plane.config(function).name, payload, self._clock.timestamp()))
+        """Queue one event and return; `function` is a name or an ARN, qualified or not."""
+        name, qualifier = self._plane.config(function).name, named(function)[1]
+        self._start(_Event(name, qualifier, payload, self._clock.timestamp()))
 
     def _start(self, event: _Event) -> None:
         """Attempt in a thread; the clock is held from now on, not from when the thread runs."""
@@ -85,7 +89,7 @@ class AsyncInvoker:
 
     def _failed(self, event: _Event, outcome: Outcome) -> None:
         """Try again later, or give up."""
-        settings = self._settings.get(event.function, AsyncSettings())
+        settings = self._settings.get((event.function, event.qualifier), AsyncSettings())
         if event.attempts > settings.retries:
             self._give_up(event, outcome, settings, "RetriesExhausted")
             return
@@ -106,7 +110,7 @@ class AsyncInvoker:
             "timestamp": self._clock.now().isoformat(),
             "requestContext": {
                 "requestId": outcome.request_id,
-                "functionArn": f"{self._plane.config(event.function).arn}:$LATEST",
+                "functionArn": f"{self._plane.config(event.function).arn}:{event.qualifier}",
                 "condition": condition,
                 "approximateInvokeCount": event.attempts,
             },

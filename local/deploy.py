@@ -23,12 +23,27 @@ SECTIONS = {
     "Resources",
     "Outputs",
 }
-ATTRIBUTES = {"Type", "Properties", "Condition", "DependsOn", "Metadata", "DeletionPolicy", "UpdateReplacePolicy"}
-"""Of a resource. The two policies say what outlives a stack; here nothing outlives the cloud."""
+ATTRIBUTES = {
+    "Type",
+    "Properties",
+    "Condition",
+    "DependsOn",
+    "Metadata",
+    "DeletionPolicy",
+    "UpdatePolicy",
+    "UpdateReplacePolicy",
+}
+"""Of a resource. The policies say what outlives a stack, and how it is updated; here nothing outlives the cloud."""
 
 ANY = "*"
+ONE_DEPLOYMENT = "CodeDeploy moves an alias from one version to the next; each cloud here has one"
 NOT_APPLIED: Mapping[tuple[str, str], str] = {
     (ANY, "Tags"): "nobody bills the desk",
+    ("AWS::CodeDeploy::Application", "ComputePlatform"): ONE_DEPLOYMENT,
+    **{
+        ("AWS::CodeDeploy::DeploymentGroup", name): ONE_DEPLOYMENT
+        for name in ("AlarmConfiguration", "AutoRollbackConfiguration", "DeploymentConfigName", "DeploymentStyle")
+    },
     ("AWS::DynamoDB::Table", "DeletionProtectionEnabled"): "the tables end with the cloud",
     ("AWS::DynamoDB::Table", "PointInTimeRecoverySpecification"): "the tables live in memory",
     ("AWS::IAM::ManagedPolicy", "Description"): "for people who read the console",

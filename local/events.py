@@ -19,6 +19,7 @@ from local import seams
 from local.async_invoke import AsyncInvoker
 from local.clock import VirtualClock
 from local.feed import Feed
+from local.function_config import named
 from local.iam import Access
 from local.seams import Seam
 from local.wire import ACCOUNT, REGION, Json
@@ -130,7 +131,7 @@ class EventBridge:
         delivery: Json = {"at": self._clock.now().isoformat(), "source": source, "target": arn, "event": event}
         with self._lock:
             self.deliveries.append(delivery)
-        self._feed.add("delivery.made", source=source, target=arn.rsplit(":", maxsplit=1)[-1])
+        self._feed.add("delivery.made", source=source, target=named(arn)[0])
         self._invoker.invoke(arn, json.dumps(event).encode())
 
     def _object_event(self, bucket: Any, event_name: str, key: Any) -> Json:

@@ -8,8 +8,17 @@ from pathlib import Path
 
 from local.wire import ACCOUNT, REGION
 
+LATEST = "$LATEST"
+"""The qualifier of whoever names none."""
+
 STARTUP = Path(__file__).parent / "runtime"
 """Holds sitecustomize.py, which every runtime process executes first."""
+
+
+def named(function: str) -> tuple[str, str]:
+    """Split a function's name or ARN, with a qualifier or without, into its name and the qualifier."""
+    name, _, qualifier = function.rsplit(":function:", maxsplit=1)[-1].partition(":")
+    return name, qualifier or LATEST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,7 +93,10 @@ class Access:
         self._keys[resource] = key
 
     def add_permission(self, function: str, principal: str, source: str) -> None:
-        """Let a service invoke a function (by name) for one source ARN: AWS::Lambda::Permission."""
+        """Let a service invoke a function for one source ARN: AWS::Lambda::Permission.
+
+        `function` is its name, with the qualifier that is permitted: none permits no alias, and an alias nothing else.
+        """
         self._invokers.add((function, principal, source))
 
     def permits(self, role: str, action: str, resource: str, leading_keys: tuple[str, ...] = ()) -> bool:
@@ -112,7 +115,7 @@ class Access:
 
     def service_permits(self, principal: str, source: str, function_arn: str) -> bool:
         """Record that a service invokes a function; False if it must be refused."""
-        function = function_arn.rsplit(":function:", maxsplit=1)[-1].split(":", maxsplit=1)[0]
+        function = function_arn.rsplit(":function:", maxsplit=1)[-1]
         if (function, principal, source) in self._invokers:
             return True
         return self._deny(principal, Call("lambda:InvokeFunction", function_arn))

@@ -8,6 +8,7 @@ from moto.core.exceptions import JsonRESTError
 
 from local import seams
 from local.async_invoke import AsyncInvoker
+from local.function_config import named
 from local.lambda_plane import LambdaPlane, ThrottledError
 from local.seams import Seam
 
@@ -44,7 +45,8 @@ def install(plane: LambdaPlane, invoker: AsyncInvoker) -> None:
         headers: Mapping[str, str],
         response_headers: MutableMapping[str, str],
     ) -> bytes:
-        name = backend.get_function(function_name, qualifier).function_name  # or moto's own error
+        found = backend.get_function(function_name, qualifier)  # or moto's own error
+        name = f"{found.function_name}:{qualifier or named(function_name)[1]}"
         payload = (body.encode() if isinstance(body, str) else body) or b"{}"
         match headers.get("X-Amz-Invocation-Type", "RequestResponse"):
             case "Event":

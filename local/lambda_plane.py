@@ -11,7 +11,7 @@ from pathlib import Path
 from local.clock import VirtualClock
 from local.environment import Environment, Outcome
 from local.feed import Feed
-from local.function_config import FunctionConfig, Host
+from local.function_config import LATEST, FunctionConfig, Host, named
 from local.metrics import Metrics, metric
 from local.wire import Json
 
@@ -27,7 +27,7 @@ class ThrottledError(Exception):
 
 
 class NoSuchFunctionError(Exception):
-    """No function has that name."""
+    """No function has that name, or that version or alias."""
 
 
 @dataclass(slots=True)
@@ -37,6 +37,8 @@ class _Function:
     config: FunctionConfig
     idle: list[Environment] = field(default_factory=list)
     busy: set[Environment] = field(default_factory=set)
+    qualifiers: set[str] = field(default_factory=lambda: {LATEST})
+    """Its versions and aliases. All of them are the one configuration: nothing is deployed twice here."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -58,13 +60,21 @@ class LambdaPlane:
         """Make a function known."""
         self._functions[config.name] = _Function(config)
 
+    def qualify(self, name: str, qualifier: str) -> None:
+        """Make a version or an alias of a function known."""
+        self._find(name).qualifiers.add(qualifier)
+
     @property
     def configs(self) -> list[FunctionConfig]:
         """All functions, in the order of their registration."""
         return [function.config for function in self._functions.values()]
 
     def config(self, name: str) -> FunctionConfig:
-        """Find a function by name, ARN (a qualifier is ignored: there is one version), or logical id."""
+        """Find a function by name, ARN, or logical id.
+
+        Raises:
+            NoSuchFunctionError: there is none, or not by the qualifier that the name ends with.
+        """
         return self._find(name).config
 
     def invoke(self, name: str, payload: bytes) -> Outcome:
@@ -101,11 +111,9 @@ class LambdaPlane:
                 environment.close()
 
     def _find(self, name: str) -> _Function:
-        short = name.rsplit(":function:", maxsplit=1)[-1].split(":", maxsplit=1)[0]
-        if short in self._functions:
-            return self._functions[short]
+        short, qualifier = named(name)
         for function in self._functions.values():
-            if function.config.logical_id == short:
+            if short in {function.config.name, function.config.logical_id} and qualifier in function.qualifiers:
                 return function
         raise NoSuchFunctionError(name)
 

@@ -23,6 +23,7 @@ from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommu
 from local import seams
 from local.clock import VirtualClock
 from local.feed import Feed
+from local.function_config import LATEST, named
 from local.iam import Access
 from local.lambda_plane import LambdaPlane, NoSuchFunctionError, ThrottledError
 from local.seams import Seam
@@ -141,9 +142,10 @@ def _hook_lambda(plane: LambdaPlane, access: Access) -> None:
     def invoke(parameters: Json, region: str, state_credentials: Any) -> Json:  # noqa: ARG001, moto's signature
         name = parameters["FunctionName"]
         try:
-            config = plane.config(name)
-            if not access.permits(state_credentials.role_arn, "lambda:InvokeFunction", config.arn):
-                raise _client_error("AccessDeniedException", f"not authorized to invoke {config.arn}", 403)
+            config, (_, qualifier) = plane.config(name), named(name)
+            arn = config.arn if qualifier == LATEST else f"{config.arn}:{qualifier}"
+            if not access.permits(state_credentials.role_arn, "lambda:InvokeFunction", arn):
+                raise _client_error("AccessDeniedException", f"not authorized to invoke {arn}", 403)
             outcome = plane.invoke(name, parameters.get("Payload") or b"{}")
         except NoSuchFunctionError as error:
             raise _client_error("ResourceNotFoundException", f"Function not found: {name}", 404) from error

@@ -3,6 +3,7 @@
 Offline and unchanged: what is deployed here is what `sam deploy` would send.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ import yaml
 from samtranslator.translator.transform import transform as sam_transform
 
 from local.wire import Json, LocalError
+
+logging.getLogger("samtranslator.feature_toggle").setLevel(logging.ERROR)
+"""It warns of a switch that only AWS's own service has."""
 
 ARTEFACTS = {"AWS::Serverless::Function": "CodeUri", "AWS::Serverless::LayerVersion": "ContentUri"}
 """Property that says where a resource's code is."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from local import layers
 from local.async_invoke import AsyncInvoker, AsyncSettings
 from local.deploy import Asked, Made, Maker, only
-from local.function_config import FunctionConfig
+from local.function_config import LATEST, FunctionConfig
 from local.iam import Access
 from local.lambda_plane import LambdaPlane
 from local.resources.clients import Clients
@@ -35,10 +35,14 @@ class Compute:
     def makers(self) -> Mapping[str, Maker]:
         """The types made here."""
         return {
+            "AWS::CodeDeploy::Application": self._nothing,
+            "AWS::CodeDeploy::DeploymentGroup": self._deployment_group,
+            "AWS::Lambda::Alias": self._alias,
             "AWS::Lambda::EventInvokeConfig": self._event_invoke_config,
             "AWS::Lambda::Function": self._function,
             "AWS::Lambda::LayerVersion": self._layer,
             "AWS::Lambda::Permission": self._permission,
+            "AWS::Lambda::Version": self._version,
             "AWS::StepFunctions::StateMachine": self._machine,
         }
 
@@ -85,6 +89,25 @@ class Compute:
             Code={"ZipFile": _placeholder(config.code)},
         )
 
+    def _version(self, asked: Asked) -> Made:
+        name, description = asked.properties.take("FunctionName"), asked.properties.take("Description", "")
+        made = self._clients("lambda").publish_version(FunctionName=name, Description=description)
+        self._plane.qualify(name, made["Version"])
+        return Made(f"{self._plane.config(name).arn}:{made['Version']}", {"Version": made["Version"]})
+
+    def _alias(self, asked: Asked) -> Made:
+        given = asked.properties.take_all("FunctionName", "FunctionVersion", "Name")
+        self._clients("lambda").create_alias(**given)
+        self._plane.qualify(given["FunctionName"], given["Name"])
+        return Made(f"{self._plane.config(given['FunctionName']).arn}:{given['Name']}")
+
+    def _nothing(self, asked: Asked) -> Made:
+        return Made(asked.name)
+
+    def _deployment_group(self, asked: Asked) -> Made:
+        asked.properties.take_all("ApplicationName", "ServiceRoleArn")
+        return Made(asked.name)
+
     def _permission(self, asked: Asked) -> Made:
         properties = asked.properties
         if properties.take("Action") != "lambda:InvokeFunction":
@@ -96,7 +119,6 @@ class Compute:
 
     def _event_invoke_config(self, asked: Asked) -> Made:
         properties = asked.properties
-        properties.take("Qualifier")  # $LATEST: there is one version
         destinations = properties.take("DestinationConfig", {})
         only(asked.logical_id, destinations, {"OnFailure"})
         settings = AsyncSettings(
@@ -104,7 +126,7 @@ class Compute:
             longest_age=float(properties.take("MaximumEventAgeInSeconds", 21_600)),
             on_failure=destinations.get("OnFailure", {}).get("Destination"),
         )
-        self._invoker.configure(properties.take("FunctionName"), settings)
+        self._invoker.configure(properties.take("FunctionName"), properties.take("Qualifier", LATEST), settings)
         return Made(asked.name)
 
     def _machine(self, asked: Asked) -> Made:

@@ -223,6 +223,49 @@ def test_the_audit_always_runs_and_knows_every_night_that_submit_is_to_hear_of()
     assert [audit["NightDue"]["Properties"][name] for name in told] == [nightly[name] for name in told]
 
 
+def refs(value: Any) -> set[str]:
+    """Return the names that a part of the template refers to, and the conditions it asks."""
+    match value:
+        case {"Fn::If": [condition, *branches]}:
+            return refs(TEMPLATE["Conditions"][condition]) | refs(branches)
+        case {"Ref": name}:
+            return {str(name)}
+        case {"Fn::Sub": [str(text), more]}:
+            return refs({"Fn::Sub": text}) - set(more) | refs(more)
+        case {"Fn::Sub": str(text)}:
+            return set(re.findall(r"\$\{(\w+)\}", text))
+        case dict():
+            return {name for part in value.values() for name in refs(part)}
+        case list():
+            return {name for part in value for name in refs(part)}
+        case _:
+            return set()
+
+
+CONFIGURED = ("Environment", "EphemeralStorage", "KmsKeyArn", "Layers", "LoggingConfig", "MemorySize", "Timeout")
+"""What a function's own properties say of its configuration, which a version keeps."""
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_version_s_description_has_the_parameters_that_its_function_sees_and_fits(function: str) -> None:
+    given = FUNCTIONS[function]
+    seen = {"Architecture"} | refs([given[name] for name in CONFIGURED if name in given]) & set(PARAMETERS)
+    # SAM makes a version where the template changes; where only a parameter's value does, CloudFormation makes one for
+    # another description. Without it, the alias would go on with the old value.
+    assert given["AutoPublishAliasAllProperties"] is True
+    assert refs(given["VersionDescription"]) & set(PARAMETERS) == seen
+    longest = [max(len(str(value)) for value in lengths(PARAMETERS[name])) for name in seen]
+    assert sum(longest) + len(longest) - 1 <= 256, "Lambda's limit of a description"
+
+
+def lengths(parameter: dict[str, Any]) -> list[Any]:
+    """Return values of a parameter, the longest among them."""
+    bounds = [parameter["MaxValue"]] if "MaxValue" in parameter else parameter.get("AllowedValues", [])
+    pattern = re.search(r"\{\d+,(\d+)\}$", parameter.get("AllowedPattern", ""))
+    longest = parameter.get("MaxLength") or (int(pattern[1]) if pattern else 0)
+    return [*bounds, "x" * longest]
+
+
 def test_no_function_reserves_concurrency() -> None:
     assert [name for name, function in FUNCTIONS.items() if "ReservedConcurrentExecutions" in function] == []
 

@@ -196,6 +196,7 @@ def test_a_failing_event_is_tried_three_times_in_three_minutes_and_then_kept(clo
     retried = [one["data"]["seconds"] for one in cloud.get("events") if one["kind"] == "delivery.retried"]
 
     assert record["requestContext"]["condition"] == "RetriesExhausted"
+    assert record["requestContext"]["functionArn"] == cloud.resource("StarterFunctionAliaslive")
     assert record["requestContext"]["approximateInvokeCount"] == 3
     assert record["requestPayload"]["detail"]["object"]["key"] == "in/poison"
     assert record["responsePayload"]["errorMessage"] == "poison"
@@ -261,6 +262,20 @@ def test_a_function_that_is_not_there_is_not_found(cloud: RunningCloud) -> None:
 
     with pytest.raises(client.exceptions.ResourceNotFoundException):
         client.invoke(FunctionName="nobody")
+
+
+def test_a_function_is_reached_by_its_alias_and_its_version_and_by_no_other(cloud: RunningCloud) -> None:
+    client, name = cloud.client("lambda"), cloud.resource("StarterFunction")
+    before = len(cloud.get("calls"))
+
+    for reached in (f"{name}:live", cloud.resource("StarterFunctionAliaslive"), f"{name}:1"):
+        assert (
+            client.invoke(FunctionName=reached, Payload=b'{"detail": {"object": {"key": "in/x=[]"}}}')["StatusCode"]
+            == 200
+        )
+    assert {call["function"] for call in cloud.get("calls")[before:]} >= {"StarterFunction"}
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.invoke(FunctionName=f"{name}:gone")
 
 
 # ---------------------------------------------------------------- rights

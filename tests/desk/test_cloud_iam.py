@@ -250,6 +250,7 @@ def test_a_service_may_invoke_a_function_only_for_the_source_it_was_let_in_for()
 
     assert door.service_permits("events.amazonaws.com", rule, function)
     assert not door.service_permits("events.amazonaws.com", rule + "2", function)
+    assert not door.service_permits("events.amazonaws.com", rule, f"{function}:live")  # an alias has rights of its own
 
 
 # ---------------------------------------------------------------- keys

@@ -10,6 +10,7 @@ from local.wire import Json
 
 ROOT = Path(__file__).parents[2]
 BASIC_EXECUTION = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
+MOVE_ALIASES = "arn:aws:iam::aws:policy/service-role/AWSCodeDeployRoleForLambda"
 QUEUE = {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}
 NAMES = {"FunctionName", "Name", "RoleName", "StateMachineName"}
 UNIQUE = {
@@ -52,10 +53,11 @@ def test_sam_grants_logging_each_schedule_its_target_and_both_the_dead_letter_qu
     functions = {f"{step}FunctionRole": [BASIC_EXECUTION] for step in steps}
     schedules = {"SubmitFunctionNightly": "Submit", "AuditFunctionRegularly": "Audit", "AuditFunctionNightDue": "Audit"}
     schedules |= {"TellFunctionSoon": "Tell"}
-    assert managed == {**functions, **{f"{name}Role": [] for name in schedules}, "RunMachineRole": []}
+    moves = {"CodeDeployServiceRole": [MOVE_ALIASES]}
+    assert managed == {**functions, **{f"{name}Role": [] for name in schedules}, "RunMachineRole": [], **moves}
     added = {(name, s["Action"], str(s["Resource"])) for name, role in roles.items() for s in added_statements(role)}
     queued = ("SubmitFunction", "VerifyFunction", "AuditFunction", "TellFunction", *schedules)
-    invoked = {(name, str({"Fn::GetAtt": [f"{step}Function", "Arn"]})) for name, step in schedules.items()}
+    invoked = {(name, str({"Ref": f"{step}FunctionAliaslive"})) for name, step in schedules.items()}
     assert added == {(f"{name}Role", "sqs:SendMessage", str(QUEUE)) for name in queued} | {
         (f"{name}Role", "lambda:InvokeFunction", function) for name, function in invoked
     }
@@ -90,3 +92,66 @@ def test_a_function_s_own_variables_join_the_common_one(resources: dict[str, Jso
         "ApplicationLogLevel": "INFO",
         "LogGroup": {"Ref": "ReportLogs"},
     }
+
+
+def test_everything_that_invokes_a_function_invokes_its_alias(resources: dict[str, Json]) -> None:
+    aliases = {name: {"Ref": f"{name}Aliaslive"} for name in of_type(resources, "AWS::Lambda::Function")}
+    assert {name: alias["FunctionName"] for name, alias in of_type(resources, "AWS::Lambda::Alias").items()} == {
+        alias["Ref"]: {"Ref": name} for name, alias in aliases.items()
+    }
+    targets = [target["Arn"] for rule in of_type(resources, "AWS::Events::Rule").values() for target in rule["Targets"]]
+    targets += [schedule["Target"]["Arn"] for schedule in of_type(resources, "AWS::Scheduler::Schedule").values()]
+    permitted = [given["FunctionName"] for given in of_type(resources, "AWS::Lambda::Permission").values()]
+    topic = {"Ref": "AlarmTopic"}
+    assert [one for one in [*targets, *permitted] if one not in [*aliases.values(), topic]] == []
+
+    machine = of_type(resources, "AWS::StepFunctions::StateMachine")["RunMachine"]["DefinitionSubstitutions"]
+    steps = ("Submit", "Status", "Results", "Report", "Verify")
+    loop = {f"{step}FunctionArn": aliases[f"{step}Function"] for step in steps}
+    assert machine == {**loop, "Partition": {"Ref": "AWS::Partition"}}
+    (work,) = [
+        statement["Resource"]
+        for policy in of_type(resources, "AWS::IAM::Role")["RunMachineRole"]["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement.get("Sid") == "Work"
+    ]
+    assert work == [aliases[f"{step}Function"] for step in steps]
+    configured = of_type(resources, "AWS::Lambda::EventInvokeConfig").values()
+    assert [one["Qualifier"] for one in configured] == ["live"] * 4
+
+
+def versions(template_file: Path, text: str) -> set[str]:
+    """Return the logical ids of the functions' versions in a template: CloudFormation makes those that are new."""
+    template_file.write_text(text)
+    return set(of_type(template.read(template_file, {}).body["Resources"], "AWS::Lambda::Version"))
+
+
+@pytest.mark.parametrize("layer", ["nightshift", "dependencies"])
+def test_a_layer_of_other_content_makes_a_new_version_of_every_function(
+    layer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(template, "ARTEFACTS", {"AWS::Serverless::Function": "CodeUri"})
+    for part in ("functions", "statemachine"):
+        (tmp_path / part).symlink_to(ROOT / part)
+    # as `sam package` names a layer: by a digest of its content
+    text = (ROOT / "template.yaml").read_text().replace("ContentUri: layers/", "ContentUri: s3://bucket/")
+
+    before = versions(tmp_path / "template.yaml", text)
+    after = versions(tmp_path / "template.yaml", text.replace(f"s3://bucket/{layer}/", "s3://bucket/other/"))
+
+    assert before == versions(tmp_path / "template.yaml", text)
+    assert (len(before), len(after), before & after) == (7, 7, set())
+
+
+@pytest.mark.parametrize("way", ["AllAtOnce", "Linear10PercentEvery1Minute"])
+def test_only_a_gradual_rollout_asks_the_alarm_and_only_of_what_runs_all_night(way: str) -> None:
+    found = template.read(ROOT / "template.yaml", {"Rollout": way}).body["Resources"]
+    groups = of_type(found, "AWS::CodeDeploy::DeploymentGroup")
+    assert sorted(groups) == ["ResultsFunctionDeploymentGroup", "StatusFunctionDeploymentGroup"]
+    asked = {"Enabled": True, "Alarms": [{"Name": {"Ref": "FunctionErrorsAlarm"}}]}
+    for group in groups.values():
+        assert group["DeploymentConfigName"] == {
+            "Fn::Sub": ["CodeDeployDefault.Lambda${ConfigName}", {"ConfigName": way}]
+        }
+        assert group["AlarmConfiguration"] == {"Fn::If": ["IsGradual", asked, {}]}
+        assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
