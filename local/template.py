@@ -14,8 +14,8 @@ from samtranslator.translator.transform import transform as sam_transform
 
 from local.wire import Json, LocalError
 
-logging.getLogger("samtranslator.feature_toggle").setLevel(logging.ERROR)
-"""It warns of a switch that only AWS's own service has."""
+logging.getLogger("samtranslator").setLevel(logging.ERROR)
+"""It warns of switches and metrics that only AWS's own service has."""
 
 ARTEFACTS = {"AWS::Serverless::Function": "CodeUri", "AWS::Serverless::LayerVersion": "ContentUri"}
 """Property that says where a resource's code is."""

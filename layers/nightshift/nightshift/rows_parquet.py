@@ -81,7 +81,7 @@ def _values(stream: BinaryIO, spec: InputSpec) -> Iterator[dict[str, list[Any]]]
 def _library() -> Any:
     """Import the reader where it is wanted: no other format pays for it."""
     try:
-        import pyarrow.parquet  # noqa: PLC0415
+        import pyarrow.parquet  # noqa: PLC0415 - as above
     except ModuleNotFoundError:
         ways = "deploy the stack with ReadParquet=ENABLED, and on your own machine `pip install pyarrow`"
         raise BadInput(InputCode.READER_MISSING, f"pyarrow is not installed here: {ways}") from None
