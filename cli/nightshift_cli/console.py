@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from textwrap import TextWrapper
 
 import msgspec
 from rich.console import Console
@@ -14,6 +15,10 @@ from nightshift_cli.exits import Exit, Refused
 WIDTH = 240
 """Columns of a line, however narrow the terminal: it wraps lines better than a table folds its cells, and a pipe has
 no width at all. Ids and addresses stay whole, and can be copied."""
+
+
+COMMANDS = ("nightshift ", "aws ")
+"""How what is to be pasted begins."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -34,6 +39,21 @@ def interruptible(words: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise Refused(words, Exit.INTERRUPTED) from None
+
+
+def folded(text: str, indent: int) -> str:
+    """Break a line where stdout is a terminal that is narrower, between words: addresses and ids stay whole.
+
+    A command to be pasted stays whole, too: a terminal wraps it, and copies it as one line.
+
+    Args:
+        text: what stands behind the first `indent` characters of its line.
+        indent: blanks before what follows the break.
+    """
+    if room() >= WIDTH or text.removeprefix("→ ").startswith(COMMANDS):
+        return text
+    lines = TextWrapper(room() - indent, break_long_words=False, break_on_hyphens=False).wrap(text)
+    return f"\n{'':<{indent}}".join(lines)
 
 
 def put(text: str) -> None:

@@ -1,8 +1,8 @@
 """`nightshift costs`: what the runs of a month cost, would have cost at once, and were thought to cost."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -10,15 +10,13 @@ from nightshift.budgeting import month_of
 from nightshift.money import dollars
 from nightshift.report_sections import in_usd
 from nightshift.report_words import column
-from nightshift_cli.console import console, put, put_json, say
+from nightshift_cli.columns import Column, put_columns
+from nightshift_cli.console import put, put_json, say
 from nightshift_cli.month import Costs, Month, RunCost, read_month
 from nightshift_cli.options import DEFAULT_STACK, AsJson, Local, StackName
 from nightshift_cli.options import Month as MonthOption
-from nightshift_cli.page import NONE, plain_table
+from nightshift_cli.page import NONE
 from nightshift_cli.stack import find
-
-NUMBERS = ("rows", "cost", "at once", "saved", "error")
-"""The columns that every table has: the last says how much more a run cost than estimated."""
 
 
 def costs(
@@ -47,11 +45,11 @@ def costs(
 
 def _put(month: Month) -> None:
     if month.costs.runs:
-        _put_table(("created", "run", "model", "state"), _run_rows(month.costs.runs))
+        _put_runs(month.costs.runs)
         put("")
-        _put_table(("job", "runs"), [(name, str(len(sums.runs)), sums) for name, sums in month.by_job.items()])
+        _put_sums("job", month.by_job)
         put("")
-        _put_table(("model", "runs"), [(name or NONE, str(len(s.runs)), s) for name, s in month.by_model.items()])
+        _put_sums("model", month.by_model)
         put("")
         ratio = f" ({100 * month.costs.saved_ratio:.0f} %)" if month.costs.saved_ratio is not None else ""
         saved = f"{dollars(month.costs.saved)} saved{ratio}"
@@ -65,18 +63,38 @@ def _put(month: Month) -> None:
     put(month.budget_line)
 
 
-def _run_rows(runs: Sequence[RunCost]) -> Iterator[tuple[str, str, str, str, Costs]]:
-    for each in runs:
-        hold = each.run.hold
-        state = f"held: {hold.code}" if hold is not None else each.summary.state
-        yield f"{each.run.created:%Y-%m-%d %H:%M}Z", each.run.run_id, each.model or NONE, state, Costs([each])
+def _put_runs(runs: Sequence[RunCost]) -> None:
+    holds = [each.run.hold for each in runs]
+    states = [
+        each.summary.state if hold is None else f"held: {hold.code}" for each, hold in zip(runs, holds, strict=True)
+    ]
+    words = [
+        Column("created", [f"{each.run.created:%Y-%m-%d %H:%M}Z" for each in runs], spare=6),
+        Column("run", [each.run.run_id for each in runs]),
+        Column("model", [each.model or NONE for each in runs], spare=7),
+        Column("state", states, spare=5),
+    ]
+    _put_table(words, [Costs([each]) for each in runs])
 
 
-def _put_table(words: Sequence[str], rows: Iterator[Any] | Sequence[Any]) -> None:
-    table, found = plain_table(words, NUMBERS), list(rows)
-    money = [[in_usd(value) for value in (s.paid, s.synchronous, s.saved)] for *_, s in found]
+def _put_sums(name: str, sums: Mapping[str, Costs]) -> None:
+    runs = [str(len(each.runs)) for each in sums.values()]
+    _put_table([Column(name, [each or NONE for each in sums]), Column("runs", runs, spare=5)], list(sums.values()))
+
+
+def _put_table(words: Sequence[Column], sums: Sequence[Costs]) -> None:
+    """Print sums beside what names them; `error` is how much more a run cost than estimated."""
+    money = [[in_usd(value) for value in (each.paid, each.synchronous, each.saved)] for each in sums]
     told = column([amount for amounts in money for amount in amounts])
-    for index, (*names, sums) in enumerate(found):
-        amounts = told[3 * index : 3 * index + 3] if sums.priced else [NONE] * 3
-        table.add_row(*names, f"{sums.rows:,}", *amounts, NONE if sums.error is None else f"{100 * sums.error:+.1f} %")
-    console().print(table)
+    paid, synchronous, saved = (
+        [amount if each.priced else NONE for each, amount in zip(sums, told[kind::3], strict=True)] for kind in range(3)
+    )
+    errors = [NONE if each.error is None else f"{100 * each.error:+.1f} %" for each in sums]
+    put_columns([
+        *words,
+        Column("rows", [f"{each.rows:,}" for each in sums], number=True, spare=3),
+        Column("cost", paid, number=True),
+        Column("at once", synchronous, number=True, spare=4),
+        Column("saved", saved, number=True, spare=2),
+        Column("error", errors, number=True, spare=1),
+    ])  # fmt: skip

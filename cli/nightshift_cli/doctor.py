@@ -16,7 +16,7 @@ from nightshift.decision import next_step
 from nightshift.errors import ApiError, BadJob, NoPrice, Unauthorized
 from nightshift.job import parse_job
 from nightshift.money import dollars
-from nightshift_cli.console import console, printable, put_json
+from nightshift_cli.console import console, folded, printable, put_json
 from nightshift_cli.exits import Exit
 from nightshift_cli.options import DEFAULT_STACK, AsJson, Local, StackName
 from nightshift_cli.page import OVER
@@ -25,6 +25,10 @@ from nightshift_cli.view import POLICY
 
 HEARTBEAT = timedelta(minutes=45)
 """Three audits: as long as the alarm AuditSilent waits."""
+
+
+INDENT = 19
+"""Blanks before what is told of a thing."""
 
 
 class Level(StrEnum):
@@ -77,10 +81,10 @@ def _looked(stack: Stack, what: str, look: "Look") -> Sequence[Finding]:
 
 def _put(finding: Finding) -> None:
     line = Text(f"{finding.level:<4}", style=STYLES[finding.level])
-    line.append(f"  {finding.what:<12} {printable(finding.told)}", style="")
+    line.append(f"  {finding.what:<12} {folded(printable(finding.told), INDENT)}", style="")
     console().print(line, soft_wrap=True)
     if finding.todo:
-        console().print(Text(f"{'':<18} → {printable(finding.todo)}"), soft_wrap=True)
+        console().print(Text(f"{'':<{INDENT}}{folded(f'→ {printable(finding.todo)}', INDENT)}"), soft_wrap=True)
 
 
 type Found = tuple[Level, str] | tuple[Level, str, str]

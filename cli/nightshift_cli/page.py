@@ -4,16 +4,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from rich.table import Table
-
 from nightshift.decision import settles_at
 from nightshift.model import Chunk, ChunkState, Intent, RowClass, RunState, StepKind
 from nightshift.money import dollars
 from nightshift_cli.columns import Column, put_columns
-from nightshift_cli.console import printable, put, span
+from nightshift_cli.console import folded, printable, put, span
 from nightshift_cli.view import Summary, View
 
 NONE = "–"
+
+INDENT = 10
+"""Blanks before what has no label."""
 
 OVER = frozenset({StepKind.DONE, StepKind.HELD})
 """The steps after which nothing comes by itself."""
@@ -29,15 +30,15 @@ def put_runs(runs: Sequence[Summary], now: datetime) -> None:
     put_columns(
         [
             Column("run", [each.run.run_id for each in runs]),
-            Column("job", [each.run.job.name for each in runs], spare=5),
+            Column("job", [each.run.job.name for each in runs], spare=8),
             Column("state", states),
-            Column("created", [_time(each.run.created) for each in runs], spare=4),
-            Column("age", [span(each.age(now)) for each in runs], number=True),
-            Column("rows", [NONE if each.rows is None else f"{each.rows:,}" for each in runs], number=True),
-            Column("in flight", [f"{each.in_flight:,}" for each in runs], number=True, spare=3),
-            Column("answered", [f"{each.answered:,}" for each in runs], number=True, spare=1),
-            Column("cost", costs, number=True),
-            Column("saved", saved, number=True, spare=2),
+            Column("created", [_time(each.run.created) for each in runs], spare=7),
+            Column("age", [span(each.age(now)) for each in runs], number=True, spare=3),
+            Column("rows", [NONE if each.rows is None else f"{each.rows:,}" for each in runs], number=True, spare=2),
+            Column("in flight", [f"{each.in_flight:,}" for each in runs], number=True, spare=6),
+            Column("answered", [f"{each.answered:,}" for each in runs], number=True, spare=4),
+            Column("cost", costs, number=True, spare=1),
+            Column("saved", saved, number=True, spare=5),
         ],
         [STYLES.get(each.state) for each in runs],
     )
@@ -74,9 +75,9 @@ def put_lines(lines: Iterable[tuple[str, str]], to: Callable[[str], None] = put)
     """Print texts of one or more lines, each behind its label; `to` stdout, unless it is to be `say`."""
     for label, text in lines:
         first, *others = text.splitlines() or [""]
-        to(f"{label:<9} {first}")
+        to(f"{label:<9} {folded(first, INDENT)}")
         for line in others:
-            to(f"{'':<9} {line}")
+            to(f"{'':<9} {folded(line, INDENT)}")
 
 
 def _stopping_lines(summary: Summary) -> Iterator[tuple[str, str]]:
@@ -187,18 +188,6 @@ def _put_chunks(chunks: Sequence[Chunk]) -> None:
         columns.append(Column("not before", [_time(each.not_before) for each in chunks]))
         columns.append(Column("error", [printable(each.error) or NONE for each in chunks], folds=True))
     put_columns(columns)
-
-
-def plain_table(words: Sequence[str], numbers: Sequence[str], more: Sequence[str] = ()) -> Table:
-    """Return a table without lines: columns of words, of numbers, and of words that may be long."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in words:
-        table.add_column(name)
-    for name in numbers:
-        table.add_column(name, justify="right")
-    for name in more:
-        table.add_column(name, overflow="fold")
-    return table
 
 
 def _time(moment: datetime | None) -> str:

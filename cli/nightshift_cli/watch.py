@@ -14,10 +14,10 @@ from rich.text import Text
 from nightshift.decision import pilot_lapses_at, settles_at, standing_pilot
 from nightshift.model import ChunkState, RunId, RunState, StepKind
 from nightshift.money import dollars
-from nightshift_cli.console import console, interruptible, printable, put, say, span
+from nightshift_cli.console import console, folded, interruptible, printable, put, say, span
 from nightshift_cli.exits import Exit
 from nightshift_cli.options import DEFAULT_STACK, AsJson, Local, RunArgument, StackName
-from nightshift_cli.page import OVER
+from nightshift_cli.page import INDENT, OVER
 from nightshift_cli.stack import Stack, find
 from nightshift_cli.view import View, view
 
@@ -164,7 +164,7 @@ def _picture(seen: View) -> Group:
         *[("waits for" if not i else "", text) for i, text in enumerate(waits(seen))],
         *[("" if i else "to do", f"→ {way}") for i, way in enumerate(seen.ways_out)],
     ]
-    texts = [Text(f"{label:<9} {text}") for label, text in lines]
+    texts = [Text(f"{label:<9} {folded(text, INDENT)}") for label, text in lines]
     full = BAR * _done_rows(seen) // total if total else 0
     bar = Text(f"{'':<9} {'━' * full}{'─' * (BAR - full)}")
     return Group(texts[0], Text(f"{'state':<9} ").append(_state(seen), style=style), bar, *texts[1:])
