@@ -1,6 +1,7 @@
 """Parquet files that other systems wrote. A case has the number of what is wrong with it in any format."""
 
 import io
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -59,12 +60,21 @@ def deep(depth: int) -> pa.Array:
     return pa.nulls(2, kind)
 
 
+def _page(size: bytes, field: int) -> bytes:
+    """Let the header of the first page say another size: in Thrift, each field begins with \x15."""
+    head = re.compile(rb"(PAR1\x15\x04)(\x15.)(\x15.)", re.DOTALL)
+    return head.sub(
+        lambda found: found[1] + b"".join(b"\x15" + size if n == field else found[n] for n in (2, 3)), TEXTS, 1
+    )
+
+
 TEXTS = of_bodies(["text", "text"])
 _NOT_UTF8 = pa.array([b"text", b"caf\xe9", b"text"], pa.binary()).view(pa.string())
 _SAME = pa.array(["x" * 1_000_000] * 70)
 _TOO_MANY = TEXTS.replace(b"\x16\x04\x19\x1c", b"\x16\x06\x19\x1c")  # num_rows, in front of row_groups
 _DEEP = written([("id", ["1", "2"]), ("body", ["a", "b"]), ("x", deep(150))])
 _TWICE = written([("id", ["1"]), ("body", ["a"]), ("Body", ["b"])])
+_FOOTER = b"PAR1" + bytes(17 << 20) + (17 << 20).to_bytes(4, "little") + b"PAR1"
 NOON = datetime(2026, 11, 25, 12, 0, 0, 500, UTC)
 
 PARQUET_CASES = [
@@ -125,6 +135,9 @@ PARQUET_CASES = [
         "PARQUET_CORRUPT",
     ),
     _fine(63, "well packed", of_bodies(["text", "text"], compression="zstd")),
+    _file(61, "a page that is larger than its column", _page(b"\xfe\xff\xff\xff\x0f", 3), "PARQUET_CORRUPT"),
+    _file(64, "a page that would be 2 GB", _page(b"\xfe\xff\xff\xff\x0f", 2), "PARQUET_BOMB"),
+    _file(64, "a list of columns without end", _FOOTER, "PARQUET_BOMB"),
     _file(64, "70 MB of one character", of_bodies(_SAME, compression="zstd", use_dictionary=False), "PARQUET_BOMB"),
     _file(65, "JSONL where Parquet is wanted", GOOD, "UNSUPPORTED_TYPE"),
     _file(65, "gzip of Parquet", pack(TEXTS), "UNSUPPORTED_TYPE"),

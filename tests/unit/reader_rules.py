@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 
-from nightshift import columns, content, office_zip, rows, rows_csv, rows_jsonl, rows_parquet, rows_xlsx, workbook
+from nightshift import (
+    columns,
+    content,
+    office_zip,
+    parquet_sizes,
+    rows,
+    rows_csv,
+    rows_jsonl,
+    rows_parquet,
+    rows_xlsx,
+    workbook,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +51,19 @@ def _rule(name: str, where: str, text: str, without: str, *cases: int) -> Rule:
     return Rule(name, _MODULES[module], function, text, without, frozenset(cases))
 
 
-_READERS = (columns, content, office_zip, rows, rows_csv, rows_jsonl, rows_parquet, rows_xlsx, workbook)
+_READERS = (
+    columns,
+    content,
+    office_zip,
+    parquet_sizes,
+    parquet_sizes,
+    rows,
+    rows_csv,
+    rows_jsonl,
+    rows_parquet,
+    rows_xlsx,
+    workbook,
+)
 _MODULES = {module.__name__.rpartition(".")[2]: module for module in _READERS}
 
 RULES = [
@@ -172,8 +195,10 @@ RULES = [
     _rule("a text can be encoded", "rows._check_text", "value.encode()", 'value.encode(errors="replace")', 13),
     _rule("a file to seek in is there", "content.rewound", "if not first:", "if False:", 1),
     _rule("a file to seek in says what it is", "content.rewound", "if not first.startswith(magic):", "if False:", 65),
-    _rule("Parquet: a file without rows is refused", "rows_parquet._check", "metadata.num_rows == 0", "False", 2),
-    _rule("Parquet: a bomb is refused", "rows_parquet._check", "unpacked > MAX_RATIO * packed", "False", 64),
+    _rule("Parquet: a file without rows is refused", "rows_parquet._check_rows", "rows == 0", "False", 2),
+    _rule("Parquet: a page is no bomb", "parquet_sizes._check_part", "max(packed, unpacked) > MAX_PAGE", "False", 64),
+    _rule("Parquet: a page is in its column", "parquet_sizes._check_part", " or at > end", "", 61),
+    _rule("Parquet: a list of columns has an end", "parquet_sizes.footer", "if size > MAX_FOOTER:", "if False:", 64),
     _rule(
         "Parquet: pages are checked",
         "rows_parquet._values",
@@ -187,7 +212,7 @@ RULES = [
         "rows_parquet._values",
         "(arrow.ArrowException, OSError, UnicodeDecodeError)",
         "ZeroDivisionError",
-        60,
+        61,
     ),
     _rule("Parquet: a column has a text", "rows_parquet._reader", "raise BadInput", "return _floats  #", 41),
     _rule(

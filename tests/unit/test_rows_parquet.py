@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from nightshift import rows_parquet
+from nightshift import parquet_sizes, rows_parquet
 from nightshift.errors import BadInput
 from nightshift.model import Reject, Row
 from nightshift.records import InputSpec
@@ -78,6 +78,27 @@ def test_who_reads_no_parquet_does_not_pay_for_its_reader() -> None:
         "assert 'pyarrow' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "footer",
+    [b"", b"\x1b", b"\x1c" * 3000, b"\x15" + b"\xff" * 20, b"\x18\x7fshort", b"\x49\x1c\x19\x1c\x3c\x00\x00\x00\x00"],
+    ids=["empty", "a map", "deep", "a number without end", "a text that is cut", "a column without its place"],
+)
+def test_what_a_file_says_of_itself_is_not_believed(footer: bytes) -> None:
+    with pytest.raises(BadInput, match="PARQUET_CORRUPT"):
+        parquet_sizes.check(io.BytesIO(), footer, frozenset())
+
+
+@pytest.mark.parametrize("data", [b"PAR1", b"PAR1" + b"\xff\xff\xff\x7fPAR1", b"PAR1" + bytes(4) + b"PAR1"])
+def test_a_file_that_does_not_end_as_parquet_does_is_damaged(data: bytes) -> None:
+    with pytest.raises(BadInput, match="PARQUET_CORRUPT: it does not end as Parquet does"):
+        check(io.BytesIO(data), PARQUET)
+
+
+def test_a_page_may_have_a_header_of_any_size_and_numbers_of_any_kind() -> None:
+    data = of_bodies(["x" * 90_000, "y" * 90_000], use_dictionary=False, data_page_version="2.0", row_group_size=1)
+    assert check(io.BytesIO(data), PARQUET) == 2
 
 
 class Broken(io.BytesIO):

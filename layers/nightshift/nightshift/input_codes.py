@@ -62,7 +62,7 @@ class InputCode(StrEnum):
     )
     PARQUET_BOMB = (
         "PARQUET_BOMB",
-        "The Parquet file has more than 100,000,000 rows, or unpacks to more than 1,000 times its size: split it.",
+        "The Parquet file has more than 100,000,000 rows, or pages of more than 64 MB: write smaller row groups.",
         "file",
     )
     XLSX_CORRUPT = (

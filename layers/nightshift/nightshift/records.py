@@ -67,4 +67,4 @@ class Record(msgspec.Struct, frozen=True):
     """What tells it from another row: its bytes, or what was read of it."""
     values: Mapping[str, Any] = msgspec.field(default_factory=dict)
     fault: RowFault | None = None
-    """Why it could not be parsed."""
+    """Why it could not be parsed. Then `values` has what could be, and maybe faults."""

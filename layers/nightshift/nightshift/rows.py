@@ -57,10 +57,9 @@ def read(stream: BinaryIO, spec: InputSpec, *, file: int, digest: str, after: in
     for record in _records(stream, spec):
         if record.number <= after:
             continue
-        if record.fault is not None:
-            yield _reject(record, record.fault, file)
-            continue
         try:
+            if record.fault is not None:
+                raise record.fault
             yield _row(record, spec, columns, file, digest)
         except RowFault as fault:
             yield _reject(record, fault, file, record.values.get(spec.id) if spec.id else None)

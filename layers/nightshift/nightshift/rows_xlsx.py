@@ -31,7 +31,7 @@ def records(stream: BinaryIO, spec: InputSpec) -> Iterator[Record]:
         values = {name: cells.get(place) for place, name in used.items()}
         fault = next((_in(name, value) for name, value in values.items() if isinstance(value, RowFault)), None)
         raw = repr(sorted(cells.items())).encode()
-        yield Record(line, number, None, raw, values={} if fault else values, fault=fault)
+        yield Record(line, number, None, raw, values=values, fault=fault)
     if number == 0:
         raise BadInput(InputCode.NO_ROWS, "the first sheet has a header and no rows")
 
