@@ -23,7 +23,7 @@ class Harvest:
     repeated: int
     """Rows that are in more than one line: none, or something is wrong."""
     billed: int
-    """Rows that were billed: those whose line has a usage."""
+    """Requests that were billed: those whose line has a usage, here or among the rows that were asked once more."""
     report: Json
 
     @property
@@ -59,6 +59,9 @@ def harvest(cloud: RunningCloud, run_id: str, folder: Path) -> Harvest:
                     row = json.loads(line)
                     seen[_row_of(row)] += 1
                     billed += "usage" in row
+    for key in keys:
+        if key.startswith(f"runs/{run_id}/retry/"):
+            billed += sum("usage" in json.loads(line) for line in _read(s3, bucket, key).splitlines())
     for name in ("report.json", "report.html"):
         key = f"runs/{run_id}/{name}"
         (folder / name).unlink(missing_ok=True)  # that of an earlier night

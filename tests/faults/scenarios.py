@@ -42,6 +42,15 @@ def retries(story: Story) -> None:
     story.upload("a", rows=6)
 
 
+def cut_off(story: Story) -> None:
+    """Some rows are cut off, others overloaded; each is asked again, and where that is cut off, too, it was enough."""
+    story.job(chunk=3, generations=2, cut_off="2.0")
+    story.raised = 128
+    story.world.fault("rows", "overloaded", rate=0.4, first_times=1)
+    story.world.fault("rows", "max_tokens", rate=0.5)
+    story.upload("b", rows=7)
+
+
 def hold(story: Story) -> None:
     """A person holds the run at some moment, and lets it go on later."""
     story.job(chunk=2)
@@ -192,6 +201,7 @@ SCENARIOS: Mapping[str, Callable[[Story], None]] = {
         two_runs,
         night,
         retries,
+        cut_off,
         hold,
         cancel,
         rotated_key,

@@ -37,7 +37,7 @@ verify: {verify}
 cache: {{ttl: 1h, when: always}}
 batch: {{max_rows: {chunk}, max_bytes: 50000000}}
 limits: {{max_rows: 1000, max_reject_ratio: 0.9, max_usd: {max_usd}}}
-retry: {{generations: {generations}}}
+retry: {{generations: {generations}, cut_off: {cut_off}}}
 schedule: {schedule}
 """
 
@@ -52,6 +52,7 @@ PLAIN: Mapping[str, Any] = {
     "max_usd": 25,
     "chunk": 3,
     "generations": 1,
+    "cut_off": "null",
     "schedule": "upload",
 }
 """A job like any other."""
@@ -94,6 +95,8 @@ class Story:
     """Things that are still to happen."""
     full: str = ""
     """A ticket that takes nothing more."""
+    raised: int | None = None
+    """`max_tokens` of rows that are asked once more because it cut them off; None: none is."""
     foreign: int = 0
     """Batches that somebody else makes in the workspace."""
     approves: frozenset[HoldCode] = frozenset()

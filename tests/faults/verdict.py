@@ -15,6 +15,7 @@ from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer
 
+from local.batches_api.intake import REQUESTS
 from local.batches_api.lifecycle import Batch, standing
 from local.batches_api.processing import DIGESTS
 from local.batches_api.results import lines as result_lines
@@ -61,7 +62,7 @@ def judge(story: Story) -> Verdict:
     found = Verdict()
     ledger = ledger_watch.read()
     rows = sent(story)
-    _judge_money(rows, found, _late(story))
+    _judge_money(rows, found, _late(story), story.raised)
     _judge_tickets(story, found)
     found.problems += ledger.violations(story.world.watch.spent_before)
     cost = _costs(rows)
@@ -98,6 +99,11 @@ class Sending:
     """`succeeded`, or the type of what kept it from that."""
     cost: int
     """Picodollars that the API bills for it, by its own record of the tokens."""
+    cut: bool
+    """It succeeded, and `max_tokens` cut it off."""
+    question: str
+    """What was asked, without `max_tokens`."""
+    max_tokens: int
 
 
 def sent(story: Story) -> Mapping[int, list[Sending]]:
@@ -108,10 +114,23 @@ def sent(story: Story) -> Mapping[int, list[Sending]]:
         digests = array("Q")
         with (batch.folder / DIGESTS).open("rb") as file:
             digests.fromfile(file, 2 * batch.rows)
+        asked = _asked(batch)
         for digest, line in zip(digests[::2], result_lines(batch, standing(batch, end)), strict=True):
             row = json.loads(line)
             if not row["custom_id"].startswith(ledger_watch.OTHERS):
-                found[digest].append(Sending(batch, row["custom_id"], _outcome(row["result"]), _cost(row["result"])))
+                name, result = row["custom_id"], row["result"]
+                cut = result["type"] == "succeeded" and result["message"]["stop_reason"] == "max_tokens"
+                found[digest].append(Sending(batch, name, _outcome(result), _cost(result), cut, *asked[name]))
+    return found
+
+
+def _asked(batch: Batch) -> Mapping[str, tuple[str, int]]:
+    """Return what each request of a batch asked, and its `max_tokens`: custom_id → both."""
+    found = {}
+    for line in (batch.folder / REQUESTS).read_bytes().splitlines():
+        request = json.loads(line)
+        max_tokens = request["params"].pop("max_tokens")
+        found[request["custom_id"]] = json.dumps(request["params"], sort_keys=True), max_tokens
     return found
 
 
@@ -151,7 +170,7 @@ def _late(story: Story) -> set[str]:
     }
 
 
-def _judge_money(rows: Mapping[int, list[Sending]], found: Verdict, late: set[str]) -> None:
+def _judge_money(rows: Mapping[int, list[Sending]], found: Verdict, late: set[str], raised: int | None) -> None:
     for sendings in rows.values():
         twice = sum(sending.outcome == "succeeded" for sending in sendings) > 1
         if any(sending.batch.id in late for sending in sendings):
@@ -165,6 +184,25 @@ def _judge_money(rows: Mapping[int, list[Sending]], found: Verdict, late: set[st
                 found.problems.append(f"{after.custom_id} was sent while {before.custom_id} was in flight")
     if found.paid_twice:
         found.problems.append(f"{found.paid_twice} rows were paid for twice")
+    found.problems += _judge_raises(rows, late, raised)
+
+
+def _judge_raises(rows: Mapping[int, list[Sending]], late: set[str], raised: int | None) -> Iterator[str]:
+    """Hold what was asked with another `max_tokens` against what came of it before: cut off, and asked so once."""
+    questions: dict[str, list[list[Sending]]] = defaultdict(list)
+    for sendings in rows.values():
+        questions[sendings[0].question].append(sendings)
+    for asked in questions.values():
+        asked.sort(key=lambda sendings: sendings[0].max_tokens)
+        if any(sending.batch.id in late for sendings in asked for sending in sendings):
+            continue
+        if len(asked) > 1 and [sendings[0].max_tokens for sendings in asked[1:]] != [raised]:
+            yield f"{asked[1][0].custom_id} was asked with {asked[1][0].max_tokens} tokens, and {raised} are said"
+        for before, after in pairwise(asked):
+            if not before[-1].cut:
+                yield f"{after[0].custom_id} was asked for more, and had ended {before[-1].outcome}"
+            elif standing(before[-1].batch, after[0].batch.created_at).ended_at is None:
+                yield f"{after[0].custom_id} was asked for more while {before[-1].custom_id} was in flight"
 
 
 def _verified(story: Story, runs: list[Run]) -> Iterator[str]:
@@ -301,7 +339,10 @@ def _kept(run: Run, *, withheld: bool) -> set[str]:
     """
     kept = set()
     for key, data in cloud.objects(f"runs/{run.run_id}/").items():
-        if key.split("/")[2] in {"output", "failed"}:
-            rows = map(json.loads, data.splitlines())
-            kept |= {row["custom_id"] for row in rows if withheld or row["class"] != _MISSING}
+        rows = map(json.loads, data.splitlines())
+        match key.split("/")[2]:
+            case "output" | "failed":
+                kept |= {row["custom_id"] for row in rows if withheld or row["class"] != _MISSING}
+            case "retry":  # cut off, and asked once more
+                kept |= {row["custom_id"] for row in rows if row["class"] == "invalid"}
     return kept

@@ -144,6 +144,7 @@ class MemoryPlanLedger:
     pinned: Run | None = None
     finished: Run | None = None
     generation: int = 0
+    reserved_anew: bool = False
     before_write: Callable[[str], None] = lambda _what: None
 
     def hold(self, run_id: RunId, hold: Hold) -> bool:
@@ -171,8 +172,7 @@ class MemoryPlanLedger:
         self.before_write("finish")
         self.finished = run
 
-    def next_generation(self, _run_id: RunId, generation: int) -> bool:
+    def next_generation(self, run: Run, *, anew: bool) -> bool:
         self.before_write("generation")
-        moved = self.generation == generation - 1
-        self.generation = generation
-        return moved
+        self.generation, self.reserved_anew = run.generation + 1, anew
+        return True

@@ -82,7 +82,7 @@ class Night:
         for number in range(1, (chunks if sent is None else sent) + 1):
             self.send(chunk_id(0, number))
 
-    def plan(self, name: ChunkId, *, carry: Sequence[dict[str, Any]] = ()) -> None:
+    def plan(self, name: ChunkId, *, carry: Sequence[dict[str, Any]] = (), raised: bool = False) -> None:
         lines = [
             planned_line(each, number, carry=carry[number - 1] if carry else {})
             for number, each in enumerate(ids(name, self.rows), start=1)
@@ -90,7 +90,7 @@ class Night:
         number = self.run().plan
         self.outputs.files[run_files.ids(made.RUN, name, number)] = b"".join(lines)
         self.ledger.plan_chunk(
-            Chunk(made.RUN, name, ChunkState.PLANNED, rows=self.rows, size=9, sha256="00", plan=number)
+            Chunk(made.RUN, name, ChunkState.PLANNED, rows=self.rows, size=9, sha256="00", plan=number, raised=raised)
         )
 
     def send(self, name: ChunkId) -> BatchId:

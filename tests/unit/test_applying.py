@@ -77,6 +77,29 @@ class TestFiles:
         assert [line["class"] for line in night.lines("failed")] == ["expired", "errored"]
         assert (night.lines("retry"), chunk.tally.retryable) == ([], 0)
 
+    @pytest.mark.parametrize("raised", [False, True])
+    def test_a_row_that_was_cut_off_is_put_aside_with_what_it_cost_and_one_that_is_again_has_failed(
+        self, night: Night, *, raised: bool
+    ) -> None:
+        night.job = JOB + b"retry: {cut_off: 2}\n"
+        (a, b) = names(2)
+        chunk, worker = archived(night, succeeded(a, "x", stop_reason="max_tokens"), expired(b), max_generations=1)
+        chunk = apply(night, replace(chunk, raised=raised), worker)
+        cut = {"id": "g0-000001-000001", "class": "invalid", "custom_id": a, "reason": "stopped: max_tokens"}
+        late = {"id": "g0-000001-000002", "class": "expired", "custom_id": b, "reason": "expired"}
+        kept = [cut | {"usage": USAGE}, late]
+        assert night.lines("retry") == (kept[1:] if raised else kept)
+        assert night.lines("failed") == (kept[:1] if raised else [])
+        assert (chunk.tally.retryable, chunk.tally.rows) == ((1, {RowClass.INVALID: 1}) if raised else (2, {}))
+        assert chunk.tally.usage["output_tokens"] == USAGE["output_tokens"]
+
+    def test_in_the_last_generation_a_row_that_was_cut_off_has_failed(self, night: Night) -> None:
+        night.job = JOB + b"retry: {cut_off: 2}\n"
+        (a,) = names(1)
+        chunk = apply(night, *archived(night, succeeded(a, "x", stop_reason="max_tokens"), max_generations=0))
+        assert [line["class"] for line in night.lines("failed")] == ["invalid"]
+        assert chunk.tally.retryable == 0
+
     def test_carried_columns_come_with_every_digit(self, night: Night) -> None:
         ledger_carry = [{"n": 1}]
         chunk, worker = archived(night, labelled(names(1)[0]), carry=ledger_carry)

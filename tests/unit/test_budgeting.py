@@ -13,6 +13,7 @@ from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.budgeting import Budgeter, rows_left
 from nightshift.decision import sendable
 from nightshift.errors import Conflict
+from nightshift.estimating import raised_share
 from nightshift.model import (
     Budget,
     ChunkState,
@@ -34,7 +35,7 @@ from tests.unit.conftest import START, MovableClock
 from tests.unit.fake_api import FakeApi
 from tests.unit.fakes import MemoryOutputs
 from tests.unit.made import MONTH, RUN, chunk, input_ref, intent, run
-from tests.unit.night import JOB, Night, ids
+from tests.unit.night import JOB, Night, ids, parsed
 from tests.unit.result_lines import canceled, errored, expired, labelled, succeeded
 
 CENT = PICO // 100
@@ -313,6 +314,71 @@ class TestSettling:
         ]
         assert rows_left(chunks) == 9 - 3 - 1
         assert rows_left([*chunks[:3], chunk(1, generation=1, rows=2, **done)]) == 3
+
+
+class TestRaised:
+    """Rows that were cut off are asked with more tokens: more is reserved for them, or nothing is sent."""
+
+    @pytest.fixture
+    def cut(self, night: Night) -> Night:
+        """Return a night with two rows to retry, which are planned: one was cut off, one expired."""
+        night.job = JOB + b"retry: {generations: 2, cut_off: 2}\n"
+        night.begin(max_generations=2, max_usd=10 * PICO, **_priced())
+        a, b, c = ids(chunk_id(0, 1), 3)
+        night.answer(1, succeeded(a, "x", stop_reason="max_tokens"), expired(b), labelled(c))
+        night.collect()
+        for number, raised in ((1, False), (2, True)):
+            night.ledger.plan_chunk(chunk(number, generation=1, rows=1, raised=raised))
+        return night
+
+    def share(self, night: Night) -> int:
+        return raised_share(night.run(), parsed(night.job), estimate(6 * CENT, rows=6))
+
+    def test_what_was_reserved_is_released_and_more_is_reserved_before_they_are_sent(self, cut: Night) -> None:
+        before, committed = cut.run(), cut.ledger.budget(MONTH).committed
+        assert cut.ledger.next_generation(before, anew=True)
+        assert money(cut.run()) == (None, before.spent, MONTH)
+        assert cut.ledger.budget(MONTH).committed == committed - (before.reserved or 0)
+        assert sendable(cut.run(), cut.ledger.chunks(RUN), START) == []
+        assert cut.ledger.next_generation(before, anew=True)  # it stands: nothing is released twice
+        assert cut.ledger.budget(MONTH).committed == committed - (before.reserved or 0)
+
+        Budgeter(cut.ledger, cut.outputs, cut.clock, None).prepare(RUN)
+
+        each = -(-(CENT + self.share(cut)) // 2)
+        assert self.share(cut) > 128 * 250_000  # an answer of 128 tokens, and its prompt
+        assert (cut.run().row_reserve, cut.run().reserved) == (each, 2 * each)
+        assert len(sendable(cut.run(), cut.ledger.chunks(RUN), START)) == 2
+
+    def test_where_the_month_has_no_room_for_more_the_run_is_held(self, cut: Night) -> None:
+        cut.ledger.next_generation(cut.run(), anew=True)
+        room = cut.ledger.budget(MONTH).committed + CENT + self.share(cut)
+        Budgeter(cut.ledger, cut.outputs, cut.clock, room - 1).prepare(RUN)
+        hold = cut.run().hold
+        assert hold is not None
+        assert (hold.code, cut.run().reserved) == (HoldCode.OVER_MONTH, None)
+
+    def test_when_they_are_collected_the_rest_is_reserved_as_before(self, cut: Night) -> None:
+        cut.ledger.next_generation(cut.run(), anew=True)
+        chunks = cut.ledger.chunks(RUN)
+        done = [replace(c, state=ChunkState.COLLECTED) if c.raised else c for c in chunks]
+        keeper = Budgeter(cut.ledger, cut.outputs, cut.clock, None)
+        assert keeper._per_row(cut.run(), done, cut.run().estimate) == CENT
+
+    def test_a_generation_without_such_rows_keeps_what_was_reserved(self, cut: Night) -> None:
+        before, committed = cut.run(), cut.ledger.budget(MONTH)
+        assert cut.ledger.next_generation(before, anew=False)
+        assert (cut.run().reserved, cut.ledger.budget(MONTH)) == (before.reserved, committed)
+
+    def test_money_that_was_reserved_anew_in_the_next_month_is_not_released_in_the_old_one(self, cut: Night) -> None:
+        seen = cut.run()
+        cut.ledger.hold(RUN, HELD)
+        cut.ledger.settle_nothing_more(cut.run())
+        cut.ledger.release(cut.run(), approve=None)
+        assert cut.ledger.reserve(cut.run(), per_row=(seen.reserved or 0), rows=1, month="2026-12", cap=None)
+        committed = cut.ledger.budget(MONTH)
+        assert not cut.ledger.next_generation(seen, anew=True)
+        assert (cut.run().generation, cut.ledger.budget(MONTH)) == (0, committed)
 
 
 class TestPilot:

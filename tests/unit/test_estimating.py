@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from nightshift import run_files
 from nightshift.errors import NotSent
-from nightshift.estimating import Estimator, guess, measured, revised
+from nightshift.estimating import Estimator, guess, measured, raised_share, revised
 from nightshift.job import Job
 from nightshift.model import Caching, Chunk, Estimate, chunk_id
 from nightshift.plan_sample import MOST, SAMPLE
@@ -106,6 +106,16 @@ def test_an_estimate_of_rows_that_were_all_counted_is_exact_in_every_part() -> N
         basis="a guess",
         long_rows=0,
     )
+
+
+def test_the_bound_has_rows_cut_off_and_asked_once_more_and_so_has_what_is_reserved_for_those() -> None:
+    plan = Planned(["one", "two words", "and three words"])
+    made, plain = plan.estimate(retry={"cut_off": 2.5}), plan.estimate()
+
+    prompts, answer = 6 * 50_000, 250_000
+    assert made == replace(plain, bound=plain.bound + prompts + 3 * 250 * answer)
+    assert raised_share(plan.run, job(retry={"cut_off": 2.5}), made) == (prompts + 3 * 250 * answer) // 3
+    assert raised_share(plan.run, job(), made) == 0
 
 
 def test_what_is_counted_is_the_request_without_what_the_count_takes_no_notice_of() -> None:

@@ -305,6 +305,39 @@ def test_an_answer_that_is_a_call_goes_to_attributes_as_one_with_a_schema_does()
     assert job.output.object_schema(job.params) == {**CLOSED, "properties": {"score": {"type": "integer"}}}
 
 
+@pytest.mark.parametrize(
+    ("lines", "tokens", "raised"),
+    [
+        ("", 64, None),
+        ("retry: {cut_off: 2}", 64, 128),
+        ("retry: {cut_off: 1.01}", 64, 65),
+        ("retry: {cut_off: 100}", 64_000, 128_000),
+        ("retry: {cut_off: 1.5}\nmodel: claude-haiku-4-5", 60_000, 64_000),
+    ],
+)
+def test_rows_that_are_cut_off_may_be_given_more_and_no_more_than_the_model_gives(
+    lines: str, tokens: int, raised: int | None
+) -> None:
+    assert parse(with_line(lines).replace("64", str(tokens), 1)).raised_max_tokens == raised
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("retry: {cut_off: 1}", "retry.cut_off: Input should be greater than 1"),
+        ("retry: {cut_off: .inf}", "retry.cut_off: Input should be less than or equal to 100"),
+        ("retry: {cut_off: 2, generations: 0}", "retry: `cut_off` asks in a retry generation: say `generations: 1`"),
+        (
+            "retry: {cut_off: 2}\nmodel: claude-haiku-4-5",
+            "retry.cut_off: `claude-haiku-4-5` gives no longer answers than `max_tokens` says: delete this",
+        ),
+    ],
+)
+def test_a_job_cannot_give_more_than_there_is(lines: str, message: str) -> None:
+    (line,) = refusal(with_line(lines).replace("64", "64000", 1)).splitlines()
+    assert line.split(": ", 1)[1].startswith(message)
+
+
 def test_a_model_with_shorter_answers_is_not_asked_for_longer_ones() -> None:
     text = with_line("model: claude-haiku-4-5").replace("max_tokens: 64", "max_tokens: 64001")
     assert refusal(text) == (

@@ -191,8 +191,10 @@ def test_the_next_generation_begins_once(ledger: DynamoLedger) -> None:
     ledger.create_run(run())
     ledger.plan_chunk(chunk(1, generation=1))
 
-    assert ledger.next_generation(RUN, 1)
-    assert not ledger.next_generation(RUN, 3)
+    assert ledger.next_generation(ledger.run(RUN), anew=False)
+    assert not ledger.next_generation(run(generation=2), anew=False)
+    assert not ledger.next_generation(run(generation=3), anew=True)
+    assert ledger.run(RUN).generation == 1
     with pytest.raises(Conflict):
         ledger.plan_chunk(chunk(2, generation=1))
 

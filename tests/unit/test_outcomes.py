@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from nightshift.answers import answer_reader
 from nightshift.job_sections import Output
-from nightshift.model import Outcome, RowClass, Tally
-from nightshift.outcomes import costs_of, custom_id_of, outcomes, tally
+from nightshift.model import Chunk, Outcome, RowClass, Tally
+from nightshift.outcomes import costs_of, custom_id_of, outcomes, reader_of, tally
 from nightshift.prices import price_sheet
+from tests.unit import made
+from tests.unit.night import JOB, parsed
 from tests.unit.result_lines import USAGE, canceled, errored, expired, labelled, line, succeeded
 
 LABELS = Output(labels=("billing", "Feature Request"))
@@ -228,6 +230,35 @@ class TestSchemas:
     def test_a_schema_that_refers_to_itself_ends(self) -> None:
         output = Output.model_validate({"schema": {"$ref": "#"}})
         assert classify(succeeded("a", "{}"), output) == invalid("too_deep")
+
+
+class TestCutOff:
+    @pytest.mark.parametrize(("chunk", "retryable"), [(made.chunk(), True), (made.chunk(raised=True), False)])
+    def test_a_row_that_was_cut_off_may_be_asked_once_more_with_more_tokens(
+        self, chunk: Chunk, *, retryable: bool
+    ) -> None:
+        read = reader_of(parsed(JOB + b"retry: {cut_off: 2}\n"), chunk)
+        (found,) = outcomes(succeeded("a", '{"label": "bil', stop_reason="max_tokens"), read)
+        assert found == Outcome("a", RowClass.INVALID, reason="stopped: max_tokens", retryable=retryable, usage=USAGE)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"stop_reason": "refusal"},
+            {"stop_reason": "model_context_window_exceeded"},
+            {"stop_reason": "pause_turn"},
+            {"stop_reason": "tool_use"},
+            {"text": "no label"},
+        ],
+    )
+    def test_no_other_row_that_was_billed_is_asked_again(self, changes: dict[str, Any]) -> None:
+        read = reader_of(parsed(JOB + b"retry: {cut_off: 2}\n"), made.chunk())
+        (found,) = outcomes(succeeded("a", **changes), read)
+        assert not found.retryable
+
+    def test_a_job_that_does_not_say_so_asks_none_again(self) -> None:
+        (found,) = outcomes(succeeded("a", stop_reason="max_tokens"), reader_of(parsed(), made.chunk()))
+        assert not found.retryable
 
 
 class TestCalls:

@@ -40,6 +40,15 @@ def verdict(bad: int, judged: int) -> Verdict:
     return Verdict(judged, {"not_a_label": bad} if bad else {}, ())
 
 
+def test_rows_that_were_cut_off_speak_against_the_job_also_where_they_are_asked_once_more() -> None:
+    asked_again = job(retry={"cut_off": 2.0})
+    found = verdict_on(succeeded("a", stop_reason="max_tokens"), labelled("b"), made=asked_again)
+    assert (found.judged, found.reasons) == (2, {"stopped: max_tokens": 1})
+    assert f"The rows are in runs/{RUN}/failed/, those that were cut off in retry/; nothing" in found.bad(
+        run(), asked_again
+    )
+
+
 NO_TOKENS = "invalid_request_error: max_tokens: Field required"
 
 

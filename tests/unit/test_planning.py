@@ -11,9 +11,10 @@ import pytest
 from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.errors import Conflict
 from nightshift.estimating import Estimator
-from nightshift.model import Chunk, Hold, HoldCode, JobRef, RowClass, Run, RunId, chunk_id, custom_id
+from nightshift.model import Chunk, ChunkId, Hold, HoldCode, JobRef, RowClass, Run, RunId, chunk_id, custom_id
 from nightshift.planning import Planner
 from nightshift.prices import price_sheet
+from nightshift.requests import params_of
 from tests.unit.conftest import START, MovableClock
 from tests.unit.fake_api import FakeApi
 from tests.unit.fake_tickets import MemoryTickets
@@ -32,6 +33,9 @@ output:
   carry: [at]
 limits: {max_rows: 100, max_reject_ratio: 0.5}
 """
+
+
+CUT_OFF = f"{JOB}retry: {{generations: 2, cut_off: 1.5}}\n"
 
 
 class Killed(BaseException):
@@ -398,6 +402,16 @@ class World:
         estimator = Estimator(FakeApi(clock), self.outputs, clock)
         return Planner(self.ledger, self.inputs, self.outputs, clock, estimator, price_sheet)  # type: ignore[arg-type]
 
+    def retries(self, generation: int) -> list[Chunk]:
+        return [c for c in self.ledger.planned.values() if c.generation == generation]
+
+    def params(self, chunk: str) -> list[bytes]:
+        """Return the params of a chunk's requests, as they are sent."""
+        return [
+            params_of(line)
+            for line in self.outputs.files[f"runs/{self.run.run_id}/plan/{chunk}.jsonl"].splitlines(keepends=True)
+        ]
+
     @property
     def state(self) -> Any:
         ledger = self.ledger
@@ -460,11 +474,11 @@ def test_a_planner_of_an_earlier_plan_that_lives_on_neither_breaks_nor_changes_t
     assert [line["line"] for line in desk.lines(run, "rejects-2/g0-000001.jsonl")] == [3]
 
 
-def put_aside(world: World, chunk: str, *rows: int) -> None:
+def put_aside(world: World, chunk: str, *rows: int, row_class: str = "expired") -> None:
     """Let collecting put rows of a chunk aside for the next generation, in two parts."""
-    for offset, number in enumerate(rows):
-        name = custom_id(world.run.run_id, chunk_id(0, int(chunk[-1])), number)
-        line = {"custom_id": name, "id": "?", "class": "expired", "reason": "expired"}
+    for offset, number in enumerate(rows, 10 if row_class == "invalid" else 0):
+        name = custom_id(world.run.run_id, ChunkId(chunk), number)
+        line = {"custom_id": name, "id": "?", "class": row_class, "reason": "why"}
         world.outputs.files[f"runs/{world.run.run_id}/retry/{chunk}-{offset:012d}.jsonl"] = jsonl(line).encode()
 
 
@@ -493,6 +507,48 @@ def test_retries_are_the_same_requests_under_new_names(desk: Desk, number: int, 
     assert world.ledger.planned["g1-000001"].rows == 3
 
 
+def test_rows_that_were_cut_off_get_more_tokens_in_chunks_of_their_own_and_the_others_what_they_had(
+    desk: Desk,
+) -> None:
+    run = desk.open(numbered(6), job=batches_of(3, CUT_OFF))
+    world = World(run, desk.inputs)
+    assert world.planner.plan(run, LATER)
+    put_aside(world, "g0-000001", 1)
+    put_aside(world, "g0-000001", 2, 3, row_class="invalid")
+    put_aside(world, "g0-000002", 1, 2, row_class="invalid")
+    assert world.planner.plan_retries(run, LATER)
+
+    assert [(c.id, c.rows, c.raised) for c in world.retries(1)] == [
+        ("g1-000001", 1, False),
+        ("g1-000002", 3, True),
+        ("g1-000003", 1, True),
+    ]
+    first, second = world.params("g0-000001"), world.params("g0-000002")
+    assert world.params("g1-000001") == first[:1]
+    raised = [each.replace(b'"max_tokens":64', b'"max_tokens":96') for each in (*first[1:], *second[:2])]
+    assert [*world.params("g1-000002"), *world.params("g1-000003")] == raised
+    assert (world.ledger.generation, world.ledger.reserved_anew) == (1, True)
+
+    # One of them was overloaded, and one of the others cut off: both get the larger one, once.
+    put_aside(world, "g1-000001", 1, row_class="invalid")
+    put_aside(world, "g1-000002", 2)
+    assert world.planner.plan_retries(replace(run, generation=1), LATER)
+    assert [(c.id, c.rows, c.raised) for c in world.retries(2)] == [("g2-000001", 2, True)]
+    assert world.params("g2-000001") == [
+        first[0].replace(b'"max_tokens":64', b'"max_tokens":96'),
+        world.params("g1-000002")[1],
+    ]
+
+
+def test_where_none_was_cut_off_what_is_reserved_stays(desk: Desk) -> None:
+    run = desk.open(numbered(3), job=CUT_OFF)
+    world = World(run, desk.inputs)
+    assert world.planner.plan(run, LATER)
+    put_aside(world, "g0-000001", 1)
+    assert world.planner.plan_retries(run, LATER)
+    assert (world.ledger.generation, world.ledger.reserved_anew) == (1, False)
+
+
 def test_a_planner_that_was_frozen_until_there_are_retries_lists_no_row_as_a_duplicate(desk: Desk) -> None:
     run = desk.open(numbered(3))
     frozen = desk.ledger.run(run.run_id)
@@ -509,13 +565,14 @@ def test_a_planner_that_was_frozen_until_there_are_retries_lists_no_row_as_a_dup
 
 
 def test_a_generation_too_large_for_one_invocation_begins_when_the_last_of_them_has_planned_it(desk: Desk) -> None:
-    run = desk.open(numbered(7), job=batches_of(2))
+    run = desk.open(numbered(7), job=batches_of(2, CUT_OFF))
 
     def failed() -> World:
         world = World(run, desk.inputs)
         assert world.planner.plan(run, LATER)
         for chunk, rows in (("g0-000001", (1, 2)), ("g0-000002", (1,)), ("g0-000003", (1, 2)), ("g0-000004", (1,))):
             put_aside(world, chunk, *rows)
+        put_aside(world, "g0-000002", 2, row_class="invalid")
         return world
 
     (calm := failed()).planner.plan_retries(run, LATER)
@@ -535,24 +592,26 @@ def test_a_generation_too_large_for_one_invocation_begins_when_the_last_of_them_
         retries = sum(c.generation == 1 for c in world.ledger.planned.values())
         done.append((began, retries, world.ledger.generation))
 
-    assert done == [(False, 1, 0), (False, 2, 0), (True, 3, 1)]
-    assert ["g0-000001.jsonl" in names for names in read] == [True, False, False]  # it goes on, not over it again
+    assert done == [(False, 1, 0), (False, 2, 0), (False, 3, 0), (True, 4, 1)]
+    assert ["g0-000001.jsonl" in names for names in read] == [True, *[False] * 3]  # it goes on, not over it again
     assert world.state == calm.state
 
 
 def test_a_kill_before_any_write_changes_nothing_about_the_retries(desk: Desk) -> None:
-    run = desk.open(numbered(7), job=batches_of(2))
+    run = desk.open(numbered(7), job=batches_of(2, CUT_OFF))
 
     def failed(write: int | None) -> tuple[World, list[str]]:
         world = World(run, desk.inputs)
         assert world.planner.plan(run, LATER)
         put_aside(world, "g0-000001", 1, 2)
+        put_aside(world, "g0-000002", 1, 2, row_class="invalid")
         put_aside(world, "g0-000003", 2)
+        put_aside(world, "g0-000004", 1, row_class="invalid")
         return world, world.kill_before(write)
 
     calm, writes = failed(None)
     calm.planner.plan_retries(run, LATER)
-    assert [c.rows for c in calm.ledger.planned.values()] == [2, 2, 2, 1, 2, 1]
+    assert [c.rows for c in calm.ledger.planned.values()] == [2, 2, 2, 1, 2, 1, 2, 1]
 
     for write in range(len(writes)):
         world, _ = failed(write)

@@ -300,7 +300,7 @@ class TestDone:
         night.collect()
         again = chunk_id(1, 1)
         night.plan(again)
-        night.ledger.next_generation(made.RUN, 1)
+        night.ledger.next_generation(night.ledger.run(made.RUN), anew=False)
         night.send(again)
         night.answer(1, labelled(ids(again, 1)[0]), generation=1)
         night.collect()

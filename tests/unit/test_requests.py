@@ -11,7 +11,7 @@ from nightshift.input_codes import InputCode, RowFault
 from nightshift.job import Job
 from nightshift.model import Row
 from nightshift.prompt import Prompt
-from nightshift.requests import Renderer, params_of, request_line
+from nightshift.requests import Renderer, params_of, request_line, with_max_tokens
 
 
 def job(**changes: Any) -> Job:
@@ -71,6 +71,14 @@ def test_a_schema_is_sent_as_it_is() -> None:
     schema = {"type": "object", "properties": {}, "additionalProperties": False}
     sent = params(job(output={"schema": schema}), body="hi")
     assert sent["output_config"] == {"format": {"type": "json_schema", "schema": schema}}
+
+
+def test_another_max_tokens_changes_nothing_else_whatever_the_row_says() -> None:
+    made = job(system='"max_tokens":1', params={"metadata": {"user_id": '"max_tokens":2'}})
+    sent = Renderer(made).params(row(body='"max_tokens":3, \\"max_tokens":4 é'))
+    raised = with_max_tokens(sent, 100_000)
+    assert raised == sent.replace(b'"max_tokens":64', b'"max_tokens":100000')
+    assert json.loads(raised) == json.loads(sent) | {"max_tokens": 100_000}
 
 
 NOTE = {"name": "note", "input_schema": {"type": "object", "additionalProperties": False}, "strict": True}

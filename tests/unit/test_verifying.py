@@ -659,7 +659,7 @@ class TestSample:
         night.rows = 1
         plan(night, 1, generation=1)
         night.plan(again)
-        night.ledger.next_generation(RUN, 1)
+        night.ledger.next_generation(night.ledger.run(RUN), anew=False)
         night.send(again)
         night.answer(1, labelled(name), generation=1)
         night.collect()
@@ -670,6 +670,30 @@ class TestSample:
 
         assert rows(night).keys() == {b, c, name}
         assert found(night)["sample"] == 3
+
+    def test_a_row_that_was_cut_off_is_drawn_from_where_it_was_asked_with_more_tokens(self, night: Night) -> None:
+        night.job = JOB + b"retry: {cut_off: 2}\n"
+        a, b, c = ids(FIRST, 3)
+        night.begin(prices=PRICES, max_generations=2)
+        plan(night, 1)
+        night.answer(1, labelled(b), succeeded(a, "x", stop_reason="max_tokens"), labelled(c))
+        night.collect()
+        again = chunk_id(1, 1)
+        (name,) = ids(again, 1)
+        night.rows = 1
+        plan(night, 1, generation=1)
+        night.plan(again, raised=True)
+        night.ledger.next_generation(night.ledger.run(RUN), anew=False)
+        night.send(again)
+        night.answer(1, succeeded(name, "x", stop_reason="max_tokens"), generation=1)
+        night.collect()
+        Reporter(night.ledger, night.outputs, night.clock).report(RUN)
+        assert night.run().state is RunState.DONE
+        night.api.speak = lambda _params: says_label()
+
+        verify(night)
+
+        assert rows(night).keys() == {b, c, name}
 
     def test_a_row_that_the_api_never_returned_takes_nobody_s_place(self, night: Night) -> None:
         night.begin(prices=PRICES)

@@ -27,6 +27,8 @@ class ReadAnswer:
     there is none."""
     tool: str | None = None
     """The tool whose call is the answer; None: the text is."""
+    again: bool = False
+    """An answer that `max_tokens` cut off is asked for once more, with a larger one."""
 
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
@@ -40,13 +42,19 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 }
 
 
-def answer_reader(output: Output, params: Mapping[str, Any]) -> ReadAnswer:
-    """Return what reads the answers of a job with this `output` and these `params`."""
+def answer_reader(output: Output, params: Mapping[str, Any], *, again: bool = False) -> ReadAnswer:
+    """Return what reads the answers of a job.
+
+    Args:
+        output: the job's.
+        params: the job's.
+        again: an answer that `max_tokens` cut off is asked for once more.
+    """
     if output.labels is not None:
-        return ReadAnswer(partial(_label, {_folded(label): label for label in output.labels}))
+        return ReadAnswer(partial(_label, {_folded(label): label for label in output.labels}), again=again)
     if (schema := output.object_schema(params)) is not None:
-        return ReadAnswer(partial(_structured, schema), output.tool)
-    return ReadAnswer(_text)
+        return ReadAnswer(partial(_structured, schema), output.tool, again)
+    return ReadAnswer(_text, again=again)
 
 
 def _text(text: str | msgspec.Raw) -> tuple[Any, str]:

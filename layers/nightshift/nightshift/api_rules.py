@@ -107,10 +107,15 @@ def thinking_problem(model: str, kind: str, budget: int | None, max_tokens: int)
     return None
 
 
+def most_tokens(model: str) -> int:
+    """Return the tokens of a model's longest answer."""
+    return _MOST_OF_SOME if _SHORTER_ANSWERS.fullmatch(model) else MAX_TOKENS
+
+
 def max_tokens_problem(model: str, max_tokens: int) -> str | None:
     """Say why a model gives no answer of so many tokens, or return None."""
-    if max_tokens > _MOST_OF_SOME and _SHORTER_ANSWERS.fullmatch(model):
-        return f"`{model}` gives answers of at most {_MOST_OF_SOME:,} tokens"
+    if max_tokens > (most := most_tokens(model)):
+        return f"`{model}` gives answers of at most {most:,} tokens"
     return None
 
 

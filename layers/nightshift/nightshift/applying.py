@@ -13,13 +13,12 @@ from typing import Any, BinaryIO
 import msgspec
 
 from nightshift import run_files
-from nightshift.answers import answer_reader
 from nightshift.errors import Conflict, ResultsIncomplete, TicketsRefused
 from nightshift.job import Job
 from nightshift.job_sections import Table
 from nightshift.model import Archive, Chunk, Outcome, RowClass, Run, Tally, Worker
 from nightshift.money import Cost, usd
-from nightshift.outcomes import costs_of, custom_id_of, outcomes, tally
+from nightshift.outcomes import costs_of, custom_id_of, outcomes, reader_of, tally
 from nightshift.ports import Clock, Ledger, Outputs, Tickets, TicketUpdate, Written
 from nightshift.requests import asked_digest, asking_digest
 from nightshift.run_files import Part
@@ -123,7 +122,7 @@ class Applier:
         return self.ledger.applied(chunk, worker, archive.size, counted)
 
     def _apply_lines(self, chunk: Chunk, lines: bytes, planned: Mapping[str, bytes]) -> Tally:
-        found = list(outcomes(lines, answer_reader(self.job.output, self.job.params)))
+        found = list(outcomes(lines, reader_of(self.job, chunk)))
         last = chunk.generation >= self.run.max_generations
         costs = costs_of(found, self.run.prices)
         block = self._sort(chunk, found, costs, planned, last=last)
@@ -183,7 +182,7 @@ class Applier:
                 block.updates.append(self._update(chunk, row, attributes, now))
                 block.custom_ids[row.id] = row.custom_id
             elif outcome.retryable and not last:
-                block.retry.append(_retry_line(row, outcome))
+                block.retry.append(_failed_line(row, outcome, cost))
             else:
                 block.failed.append(_failed_line(row, outcome, cost))
         return block
@@ -258,11 +257,6 @@ def _failed_line(row: _Planned, outcome: Outcome, cost: Cost | None = None) -> b
 def _cost(cost: Cost | None) -> dict[str, Any]:
     """Return what a row cost in USD, to the last digit; nothing where it has no price."""
     return {"cost_usd": msgspec.Raw(f"{usd(cost.total).normalize():f}".encode())} if cost is not None else {}
-
-
-def _retry_line(row: _Planned, outcome: Outcome) -> bytes:
-    line = {"custom_id": row.custom_id, "id": row.id, "class": outcome.row_class, "reason": outcome.reason}
-    return _line(line)
 
 
 def _line(value: Mapping[str, Any]) -> bytes:

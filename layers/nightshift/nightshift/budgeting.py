@@ -11,7 +11,7 @@ from datetime import datetime
 from nightshift import pilot, run_files
 from nightshift.decision import PILOT, judgeable, reservable
 from nightshift.errors import Conflict
-from nightshift.estimating import revised
+from nightshift.estimating import raised_share, revised
 from nightshift.job import Job, parse_job
 from nightshift.model import Budget, Chunk, ChunkState, Estimate, Hold, HoldCode, Run, RunId
 from nightshift.money import dollars
@@ -41,7 +41,7 @@ class Budgeter:
 
     def _reserve(self, run: Run, chunks: Sequence[Chunk]) -> bool:
         estimate = run.revised or run.estimate
-        per_row, rows, now = row_share(estimate), rows_left(chunks), self.clock()
+        per_row, rows, now = self._per_row(run, chunks, estimate), rows_left(chunks), self.clock()
         if hold := over_run(run, per_row * rows, now):
             self.ledger.hold(run.run_id, hold)
             return False
@@ -62,7 +62,7 @@ class Budgeter:
             self.ledger.hold(run.run_id, Hold(HoldCode.BAD_PILOT, reason, now))
             return
         estimate = revised(run, job, verdict.lengths)
-        per_row, rows = row_share(estimate), rows_left(chunks)
+        per_row, rows = self._per_row(run, chunks, estimate), rows_left(chunks)
         if hold := over_run(run, per_row * rows, now):
             self.ledger.hold(run.run_id, hold)
             return
@@ -71,6 +71,15 @@ class Budgeter:
                 self._hold_for_month(run, per_row * rows - (run.reserved or 0), run.budget_month)
         except Conflict:
             return  # somebody else has judged it, or collected a chunk meanwhile: the next look sees
+
+    def _per_row(self, run: Run, chunks: Sequence[Chunk], estimate: Estimate | None) -> int:
+        """Return what is reserved for each row that has not ended: more, where some have a larger `max_tokens`."""
+        share, rows = row_share(estimate), rows_left(chunks)
+        here = [chunk for chunk in chunks if chunk.generation == run.generation]
+        raised = sum(chunk.rows for chunk in here if chunk.raised and chunk.state is not ChunkState.COLLECTED)
+        if not raised or estimate is None:
+            return share
+        return -(-((rows - raised) * share + raised * raised_share(run, self._job(run), estimate)) // rows)
 
     def _job(self, run: Run) -> Job:
         with self.outputs.open(run_files.job(run.run_id, run.plan)) as stream:

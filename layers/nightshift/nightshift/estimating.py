@@ -211,6 +211,8 @@ def with_answers(
 ) -> Estimate:
     """Put the answers into an estimate of the prompts.
 
+    Where the job has rows that were cut off asked once more, the bound has all of them cut off; the expectation none.
+
     Args:
         prompts: the estimate; its answers are replaced.
         job: the run's.
@@ -230,10 +232,25 @@ def with_answers(
         expected=prompts.input_cost + price(length.mean),
         low=prompts.input_low + price(length.low),
         high=prompts.input_high + price(length.high),
-        bound=prompts.input_high + price(max(job.max_tokens, length.high)),
+        bound=prompts.input_high + price(max(job.max_tokens, length.high)) + _once_more(prompts, job, billing),
         synchronous=prompts.input_synchronous + price(length.mean, batch=False),
         basis=length.basis,
     )
+
+
+def _once_more(estimate: Estimate, job: Job, billing: Billing) -> int:
+    """Return what all rows cost at most when `max_tokens` has cut them off and a larger one is used, in picodollars."""
+    if job.raised_max_tokens is None:
+        return 0
+    long = estimate.long_rows / estimate.rows
+    return estimate.input_high + billing.answers(estimate.rows * job.raised_max_tokens, long, batch=True)
+
+
+def raised_share(run: Run, job: Job, estimate: Estimate) -> int:
+    """Return what is reserved for a row that is asked with a larger `max_tokens`, in picodollars: all it may cost."""
+    if run.prices is None:
+        return 0
+    return -(-_once_more(estimate, job, Billing.of(run, run.prices, job)) // estimate.rows)
 
 
 def revised(run: Run, job: Job, lengths: Sequence[int]) -> Estimate | None:

@@ -4,6 +4,7 @@ What the API would refuse row by row is refused here (api_rules.py, schema_rules
 """
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
@@ -110,6 +111,14 @@ class Job(Section):
     def required(self) -> frozenset[str]:
         """The columns that a row must have and that must not be empty."""
         return self.variables - set(self.input.optional)
+
+    @property
+    def raised_max_tokens(self) -> int | None:
+        """`max_tokens` of rows that are asked once more because it cut them off; None: none are."""
+        if self.retry.cut_off is None:
+            return None
+        raised = min(math.ceil(self.max_tokens * self.retry.cut_off), api_rules.most_tokens(self.model))
+        return raised if raised > self.max_tokens else None
 
 
 def parse_job(
@@ -237,6 +246,8 @@ def _refused_by_the_api(job: Job, today: date) -> Iterator[Problem]:
     )
     if called is not None and called[1].get("strict") is not True:  # a strict one was looked at with all tools
         yield from schema_problems(called[1]["input_schema"], ("params", "tools", called[0], "input_schema"))
+    if job.retry.cut_off is not None and job.raised_max_tokens is None:
+        yield ("retry", "cut_off"), f"`{job.model}` gives no longer answers than `max_tokens` says: delete this"
     yield from api_rules.mixture_problems(job.model, kind, job.params)
     if job.output.json_schema is not None:
         if job.output.json_schema.get("type") != "object":

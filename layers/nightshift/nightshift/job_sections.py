@@ -305,3 +305,12 @@ class Retry(Section):
 
     generations: int = Field(default=2, ge=0, le=5)
     """How often such rows are sent again."""
+    cut_off: float | None = Field(default=None, gt=1, le=100)
+    """Rows that `max_tokens` cut off are asked once more with so many times as many tokens, at most what the model
+    gives; both requests are paid for. Null: they are not asked again."""
+
+    @model_validator(mode="after")
+    def _has_a_generation(self) -> Self:
+        if self.cut_off is not None and not self.generations:
+            raise ValueError("`cut_off` asks in a retry generation: say `generations: 1`, or more")
+        return self

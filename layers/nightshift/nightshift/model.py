@@ -283,6 +283,8 @@ class Chunk:
     """Hex digest of the plan object: a resend is byte-identical."""
     plan: int = 1
     """Number of the plan that it is of: no other planner's chunk may go into the same plan."""
+    raised: bool = False
+    """Its rows were cut off by `max_tokens`, and are asked with a larger one."""
     planned: Tally = field(default_factory=Tally)
     """Rejected, duplicate and skipped rows that were met while this chunk was filled."""
     cursor: tuple[int, int] = (0, 0)
@@ -392,7 +394,8 @@ class Estimate:
     high: int = 0
     """The actual cost is between `low` and `high` in 95 of 100 runs."""
     bound: int = 0
-    """Every answer as long as `max_tokens` allows, and few reads from the cache."""
+    """Every answer as long as `max_tokens` allows, and few reads from the cache; and with `retry.cut_off` all of that
+    once more, with the larger one."""
     synchronous: int = 0
     """`expected`, at the synchronous price."""
     basis: str = ""
@@ -565,6 +568,7 @@ class Outcome(msgspec.Struct, frozen=True):
     reason: str = ""
     """Why it is not answered; the API's words or ours. Never holds the model's text."""
     retryable: bool = False
+    """It may be asked again: as it was; where it is invalid, because `max_tokens` cut it off, with a larger one."""
     usage: Mapping[str, Any] = msgspec.field(default_factory=dict)
     """The API's `usage` object where the row was billed."""
 

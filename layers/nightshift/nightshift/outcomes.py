@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 
-from nightshift.answers import ReadAnswer
+from nightshift.answers import ReadAnswer, answer_reader
 from nightshift.api_words import repeatable, word
-from nightshift.model import MOST_LABELS, OTHER_LABELS, Outcome, RowClass, Tally, most_frequent
+from nightshift.job import Job
+from nightshift.model import MOST_LABELS, OTHER_LABELS, Chunk, Outcome, RowClass, Tally, most_frequent
 from nightshift.money import Cost, PriceSheet, cost_of, tokens_of
 
 RETRYABLE = frozenset({"api_error", "overloaded_error", "rate_limit_error", "timeout_error"})
@@ -20,6 +21,9 @@ RETRYABLE = frozenset({"api_error", "overloaded_error", "rate_limit_error", "tim
 
 COMPLETE = frozenset({"end_turn", "stop_sequence"})
 """Stop reasons of an answer that says all it had to say; for a job with `output.tool`, `TOOL_USE` is one, too."""
+
+CUT_OFF = "max_tokens"
+"""The stop reason of an answer that is as long as it may be, and not at its end."""
 
 TOOL_USE = "tool_use"
 """The model called a tool, and waits for what that returns. Also the type of the block that has the call."""
@@ -91,6 +95,12 @@ def custom_id_of(line: bytes) -> str | None:
     except (ValueError, RecursionError):
         found = _loosely(line).get("custom_id")
         return found if isinstance(found, str) else None
+
+
+def reader_of(job: Job, chunk: Chunk) -> ReadAnswer:
+    """Return what reads the answers of a chunk: one that a larger `max_tokens` has cut off is not asked for again."""
+    again = job.raised_max_tokens is not None and not chunk.raised
+    return answer_reader(job.output, job.params, again=again)
 
 
 def outcomes(lines: bytes, read: ReadAnswer) -> Iterator[Outcome]:
@@ -222,7 +232,8 @@ def _succeeded(custom_id: str, message: _Message, read: ReadAnswer) -> Outcome:
         return Outcome(custom_id, RowClass.REFUSED, reason=category or "refusal", usage=usage)
     if message.stop_reason not in COMPLETE and (read.tool is None or message.stop_reason != TOOL_USE):
         reason = f"stopped: {message.stop_reason}"[:MAX_REASON]
-        return Outcome(custom_id, RowClass.INVALID, reason=reason, usage=usage)
+        again = read.again and message.stop_reason == CUT_OFF
+        return Outcome(custom_id, RowClass.INVALID, reason=reason, retryable=again, usage=usage)
     said, reason = _text(message.content) if read.tool is None else _call(message.content, read.tool)
     answer, reason = (None, reason) if reason else read.read(said)
     if reason:

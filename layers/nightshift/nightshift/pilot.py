@@ -33,12 +33,14 @@ class Verdict:
         bad, allowed = sum(self.reasons.values()), job.pilot.max_bad if job.pilot is not None else 1.0
         if not bad or bad / self.judged <= allowed:  # a product could miss the very ratio by its last bit
             return ""
+        where = f"{run_files.home(run.run_id)}{run_files.Part.FAILED}/"
+        if job.raised_max_tokens is not None:
+            where += f", those that were cut off in {run_files.Part.RETRY}/"
         what = ", ".join(f"{count} x {reason}" for reason, count in Counter(self.reasons).most_common(5))
         return (
             f"{bad} of the {self.judged} pilot rows got no usable answer, and pilot.max_bad of {run.job.key} is "
-            f"{allowed:g}: {what}. The rows are in {run_files.home(run.run_id)}{run_files.Part.FAILED}/; nothing more "
-            f"is sent. Mend the job, put it, and submit the input again; or send the rest with "
-            f"`nightshift resume {run.run_id} --approve`"
+            f"{allowed:g}: {what}. The rows are in {where}; nothing more is sent. Mend the job, put it, and submit the "
+            f"input again; or send the rest with `nightshift resume {run.run_id} --approve`"
         )
 
 

@@ -302,8 +302,16 @@ class Ledger(Protocol):
         """
         ...
 
-    def next_generation(self, run_id: RunId, generation: int) -> bool:
-        """Move the run from `generation - 1` to `generation`, once; its chunks may be sent from then on."""
+    def next_generation(self, run: Run, *, anew: bool) -> bool:
+        """One transaction, once: the next generation of the run begins; its chunks may be sent from then on.
+
+        Args:
+            run: as the ledger has it: nothing of it is in flight.
+            anew: its rows cost more than was reserved for them. That is released, and more is to be reserved.
+
+        Returns:
+            False where the generation, or what is reserved, has changed meanwhile.
+        """
         ...
 
     def chunks(self, run_id: RunId) -> Sequence[Chunk]:

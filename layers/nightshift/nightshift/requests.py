@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from typing import Any
 
 from nightshift import api_rules
@@ -16,6 +17,8 @@ _ID_START = b'{"custom_id":"'
 _PARAMS = b'","params":'
 _END = b"}\n"
 _TAIL = b"]}"
+_MAX_TOKENS = re.compile(rb'(?<="max_tokens":)\d+')
+"""Where `shared_params` has it: near the beginning, and before anything that a row says."""
 
 
 def _json(value: Any) -> str:
@@ -73,6 +76,11 @@ def request_line(custom_id: str, params: bytes) -> bytes:
 def params_of(line: bytes) -> bytes:
     """Return the params of a plan's line, byte for byte."""
     return line[line.index(_PARAMS) + len(_PARAMS) : -len(_END)]
+
+
+def with_max_tokens(params: bytes, max_tokens: int) -> bytes:
+    """Return a request's params with another `max_tokens`, and every other byte as it was."""
+    return _MAX_TOKENS.sub(str(max_tokens).encode(), params, count=1)
 
 
 def _head(job: Job, ttl: str) -> bytes:

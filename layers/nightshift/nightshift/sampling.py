@@ -14,11 +14,10 @@ from typing import Any
 import msgspec
 
 from nightshift import run_files
-from nightshift.answers import answer_reader
 from nightshift.job import Job
 from nightshift.model import Chunk, ChunkState, Outcome, RowClass, Run, RunId
 from nightshift.money import Cost, PriceSheet, Tokens, cost_of, tokens_of
-from nightshift.outcomes import custom_id_of, outcomes
+from nightshift.outcomes import custom_id_of, outcomes, reader_of
 from nightshift.ports import Outputs
 from nightshift.requests import params_of
 
@@ -91,7 +90,7 @@ def _ended(chunk: Chunk) -> int:
 
 def _results(outputs: Outputs, run: Run, job: Job, chunk: Chunk) -> Iterator[Outcome]:
     """Yield the results of a chunk that a row ended with, as its archive has them."""
-    read, last = answer_reader(job.output, job.params), chunk.generation >= run.max_generations
+    read, last = reader_of(job, chunk), chunk.generation >= run.max_generations
     if chunk.archive is not None:
         with outputs.open(chunk.archive.key) as archive:
             found = (each for line in archive for each in outcomes(line, read))

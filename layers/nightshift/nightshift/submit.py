@@ -83,5 +83,6 @@ class Submitter:
         run = self.ledger.run(run_id)
         due = run.hold is None and next_generation_due(run, self.ledger.chunks(run_id))
         if due and self.planner.plan_retries(run, deadline):
+            self.budgeter.prepare(run_id)
             sent += self.sender.send(run_id, owner=owner, deadline=deadline)
         return sent

@@ -409,10 +409,17 @@ class DynamoLedger:
             [mine, Change(budget_key(run.verifying.month), adds={"spent": paid, "committed": paid - said})]
         )
 
-    def next_generation(self, run_id: RunId, generation: int) -> bool:
+    def next_generation(self, run: Run, *, anew: bool) -> bool:
         """See `ports.Ledger`."""
+        sets: dict[str, Any] = {"generation": run.generation + 1}
+        when, values, months = "#generation = :before", dict[str, Any](before=run.generation), list[Change]()
+        if anew and run.reserved is not None:
+            sets["reserved"] = None
+            when = f"{when} AND #reserved = :seen AND #budget_month = :month"
+            values |= {"seen": run.reserved, "month": run.budget_month}
+            months = [Change(budget_key(run.budget_month), adds={"committed": -run.reserved})]
         try:
-            self._change_run(run_id, "#generation = :before", {"before": generation - 1}, generation=generation)
+            self._items.apply_all([Change(run_key(run.run_id), sets, when=when, values=values), *months])
         except Conflict:
             return False
         return True
