@@ -370,15 +370,16 @@ class TestRaised:
         assert cut.ledger.next_generation(before, anew=False)
         assert (cut.run().reserved, cut.ledger.budget(MONTH)) == (before.reserved, committed)
 
-    def test_money_that_was_reserved_anew_in_the_next_month_is_not_released_in_the_old_one(self, cut: Night) -> None:
+    @pytest.mark.parametrize(("month", "more"), [("2026-12", 0), (MONTH, 7)])
+    def test_money_that_was_reserved_anew_meanwhile_is_not_released(self, cut: Night, month: str, more: int) -> None:
         seen = cut.run()
         cut.ledger.hold(RUN, HELD)
         cut.ledger.settle_nothing_more(cut.run())
         cut.ledger.release(cut.run(), approve=None)
-        assert cut.ledger.reserve(cut.run(), per_row=(seen.reserved or 0), rows=1, month="2026-12", cap=None)
-        committed = cut.ledger.budget(MONTH)
+        assert cut.ledger.reserve(cut.run(), per_row=(seen.reserved or 0) + more, rows=1, month=month, cap=None)
+        committed = cut.ledger.budget(month)
         assert not cut.ledger.next_generation(seen, anew=True)
-        assert (cut.run().generation, cut.ledger.budget(MONTH)) == (0, committed)
+        assert (cut.run().generation, cut.ledger.budget(month)) == (0, committed)
 
 
 class TestPilot:
