@@ -415,7 +415,8 @@ class World:
     @property
     def state(self) -> Any:
         ledger = self.ledger
-        return self.outputs.files, ledger.planned, ledger.digests, ledger.finished, ledger.generation
+        began = ledger.generation, ledger.reserved_anew
+        return self.outputs.files, ledger.planned, ledger.digests, ledger.finished, began
 
 
 def test_a_kill_before_any_write_changes_nothing_about_the_plan(desk: Desk) -> None:

@@ -74,7 +74,7 @@ def test_a_schema_is_sent_as_it_is() -> None:
 
 
 def test_another_max_tokens_changes_nothing_else_whatever_the_row_says() -> None:
-    made = job(system='"max_tokens":1', params={"metadata": {"user_id": '"max_tokens":2'}})
+    made = job(system='"max_tokens":1', params={"tools": [{"default": {"max_tokens": 2}}]})
     sent = Renderer(made).params(row(body='"max_tokens":3, \\"max_tokens":4 é'))
     raised = with_max_tokens(sent, 100_000)
     assert raised == sent.replace(b'"max_tokens":64', b'"max_tokens":100000')
