@@ -5,9 +5,10 @@ from contextlib import ExitStack
 from typing import Any
 from unittest.mock import patch
 
-from nightshift import decision
+from nightshift import applying, decision, retry_planning
 from nightshift.adapters import dynamodb, s3
 from nightshift.adapters.items import Change, Items
+from nightshift.answers import answer_reader
 from nightshift.model import ChunkState
 from nightshift.report import Reporter
 from tests.faults.guards import PAUSES, Ablation, put, without
@@ -38,7 +39,27 @@ def _no_mark(stack: ExitStack) -> None:
     stack.enter_context(patch.object(s3.S3Outputs, "replace", unmarked))
 
 
+_wanted = retry_planning._wanted
+
+
+def _all_raised(*args: Any, raised: bool) -> set[str]:
+    """Have all rows asked with a larger `max_tokens`, for whatever they are asked again."""
+    return _wanted(*args, raised=True) | _wanted(*args, raised=False) if raised else set()
+
+
 MONEY: Sequence[Ablation] = (
+    Ablation(
+        "a row that more tokens have cut off is asked again",
+        put(applying, "reader_of", lambda job, _: answer_reader(job.output, job.params, again=True)),
+        "was sent again, and had ended succeeded",
+        [("cut_off", "none")],
+    ),
+    Ablation(
+        "rows that were not cut off are asked for more",
+        put(retry_planning, "_wanted", _all_raised),
+        "was asked for more, and had ended overloaded_error",
+        [("cut_off", "none")],
+    ),
     Ablation(
         "money is reserved for a run that has some",
         without("attribute_not_exists(#reserved)", pk="RUN#", sets="budget_month"),

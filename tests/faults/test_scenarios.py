@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from nightshift.model import HoldCode
-from tests.faults import cloud
+from tests.faults import cloud, ledger_watch
 from tests.faults.history import RESUMES, Plan, run
 from tests.faults.wires import WIRES
 
@@ -33,3 +33,15 @@ def test_a_scenario_about_money_holds_its_runs_for_what_it_is_about(
     found = run(Plan(0, scenario, "none", seed="told"), handlers, WIRES)
 
     assert (found.holds, found.problems) == (holds, [])
+
+
+def test_rows_that_are_cut_off_are_asked_once_more_beside_those_that_failed_for_the_moment(
+    handlers: Mapping[str, cloud.Handler],
+) -> None:
+    found = run(Plan(0, "cut_off", "none", seed="told"), handlers, WIRES)
+
+    (chunks,) = ledger_watch.read().chunks.values()
+    again = {(chunk.generation, chunk.raised): chunk.tally for chunk in chunks}
+    assert again.keys() == {(0, False), (1, False), (1, True), (2, True)}
+    assert again[1, False].retryable  # overloaded first, and then cut off
+    assert (found.holds, found.problems) == ([], [])
