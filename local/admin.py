@@ -12,7 +12,7 @@ from local.clock import VirtualClock
 from local.events import EventBridge, NoSuchScheduleError
 from local.feed import Feed
 from local.iam import Access
-from local.lambda_plane import LambdaPlane, NoSuchFunctionError
+from local.lambda_plane import LambdaPlane, NoSuchFunctionError, access_key_id
 from local.metrics import Metrics
 from local.wire import Json
 
@@ -44,6 +44,7 @@ class Desk:
             "events": lambda: self.feed.after(int(query.get("after", 0))),
             "faults": self.faults.record,
             "iam": self.access.report,
+            "signers": lambda: {c.logical_id: access_key_id(c.name) for c in self.plane.configs},
             "logs": lambda: list(self.plane.lines),
             "metrics": self.metrics.record,
         }

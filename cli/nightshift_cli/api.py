@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import anthropic
+import boto3
 import httpx2
 from botocore.exceptions import ClientError
 
@@ -20,9 +21,12 @@ from nightshift.adapters.anthropic_api import (
     variables_of_the_sdk,
 )
 from nightshift.adapters.secrets import key_of
+from nightshift.adapters.signing import AwsWorkspace
 from nightshift.errors import Unauthorized
-from nightshift_cli.stack import Stack
+from nightshift_cli.stack import Stack, local_session
 
+NO_WORKSPACE = "none"
+"""What the output says where there is a key; stacks before 2026-11-26 have no such output, and a key."""
 EMPTY, FORBIDDEN_TO_YOU = "ResourceNotFoundException", "AccessDeniedException"
 """Secrets Manager's words for a secret without a value (or none at all), and for one that the person may not read."""
 
@@ -30,7 +34,7 @@ EMPTY, FORBIDDEN_TO_YOU = "ResourceNotFoundException", "AccessDeniedException"
 def batches(stack: Stack) -> AnthropicBatches:
     """Return the Message Batches API as the stack's functions have it."""
     _forget_the_shell()
-    return AnthropicBatches(stack.outputs["AnthropicBaseUrl"], _key_source(stack))
+    return AnthropicBatches(stack.outputs["AnthropicBaseUrl"], _identity(stack))
 
 
 class Organization:
@@ -43,6 +47,8 @@ class Organization:
             Unauthorized: there is none, or the person may not read it.
         """
         _forget_the_shell()
+        if stack.outputs.get("ApiWorkspaceId", NO_WORKSPACE) != NO_WORKSPACE:
+            raise Unauthorized("Claude Platform on AWS has no such reports: AWS's own bills have what it costs.")
         key = _read(stack, "AdminKeySecretArn", "PutAdminKeyCommand")
         timeout = httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
         transport = anthropic.DefaultHttpxClient(follow_redirects=False, trust_env=False, timeout=timeout)
@@ -82,12 +88,17 @@ class Wire:
         _forget_the_shell()
         timeout = httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
         transport = anthropic.DefaultHttpxClient(follow_redirects=False, trust_env=False, timeout=timeout)
-        self._client = anthropic.Anthropic(
-            api_key=_key_source(stack)(fresh=True),
-            base_url=stack.outputs["AnthropicBaseUrl"].rstrip("/"),
-            timeout=timeout,
-            http_client=transport,
-            max_retries=0,
+        options: Any = {
+            "base_url": stack.outputs["AnthropicBaseUrl"].rstrip("/"),
+            "timeout": timeout,
+            "http_client": transport,
+            "max_retries": 0,
+        }
+        identity = _identity(stack)
+        self._client = (
+            identity.client(**options)
+            if isinstance(identity, AwsWorkspace)
+            else anthropic.Anthropic(api_key=identity(fresh=True), **options)
         )
 
     def ask(
@@ -115,6 +126,15 @@ class Wire:
     def close(self) -> None:
         """Close its connections."""
         self._client.close()
+
+
+def _identity(stack: Stack) -> KeySource | AwsWorkspace:
+    """Return the stack's key, or on AWS the person's own credentials."""
+    workspace = stack.outputs.get("ApiWorkspaceId", NO_WORKSPACE)
+    if workspace == NO_WORKSPACE:
+        return _key_source(stack)
+    region = stack.clients("sts").meta.region_name
+    return AwsWorkspace(workspace, local_session(region) if stack.local else boto3.Session(region_name=region))
 
 
 def _key_source(stack: Stack) -> KeySource:

@@ -147,14 +147,19 @@ def _local_cloud(file: Path) -> Stack:
     endpoint = told["endpoint"]
     now = partial(_local_time, endpoint)
     now()  # proves that it still runs
-    session = boto3.Session(
-        aws_access_key_id="desk",
-        aws_secret_access_key="desk",  # noqa: S106 - the local cloud checks none
-        region_name=told["region"],
-    )
+    session = local_session(told["region"])
     # A company's proxy knows nothing of this machine's loopback, whatever the shell says.
     config = Config(connect_timeout=TIMEOUT, retries={"mode": "standard", "total_max_attempts": 3}, proxies={})
     return Stack(LOCAL_FLAG, told["outputs"], partial(session.client, endpoint_url=endpoint, config=config), now)
+
+
+def local_session(region: str) -> boto3.Session:
+    """Return the session of a person on the local cloud."""
+    return boto3.Session(
+        aws_access_key_id="desk",
+        aws_secret_access_key="desk",  # noqa: S106 - the local cloud checks none
+        region_name=region,
+    )
 
 
 def _local_time(endpoint: str) -> datetime:

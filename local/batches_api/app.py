@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from . import batches, control, organization, synchronous
+from . import batches, control, organization, signatures, synchronous
 from .call import Call, misbehave
 from .desk import Caller, Desk
 from .errors import ApiError, invalid_request
@@ -64,7 +64,10 @@ async def _answer(desk: Desk, request: Request, name: Endpoint, work: Work) -> A
     """Do what every endpoint does around its work: identity, limits, faults, errors."""
     headers = _headers(desk)
     try:
-        caller = _caller(desk, request, admin=name in ADMINISTRATION)
+        if signatures.is_signed(request):
+            caller = await _signing_caller(desk, request, name)
+        else:
+            caller = _caller(desk, request, admin=name in ADMINISTRATION)
         if name == "list":
             await desk.settled()
         now = desk.clock.now()
@@ -93,13 +96,25 @@ def _caller(desk: Desk, request: Request, *, admin: bool) -> Caller:
     wrong_kind = key.startswith(organization.ADMIN_KEY) != admin
     if wrong_kind or (desk.settings.keys is not None and key not in desk.settings.keys):
         raise ApiError(401, "API key is invalid.")
+    return _in_workspace(request, desk.settings.workspaces.get(key, "default"))
+
+
+async def _signing_caller(desk: Desk, request: Request, name: Endpoint) -> Caller:
+    """Return who signed, and write down what for."""
+    key_id = await signatures.signer(request)
+    if name not in signatures.ACTIONS:
+        raise ApiError(403, "Claude Platform on AWS does not have this.")
+    desk.signed.add((key_id, f"{signatures.SERVICE}:{signatures.ACTIONS[name]}"))
+    return _in_workspace(request, request.headers["anthropic-workspace-id"])
+
+
+def _in_workspace(request: Request, workspace: str) -> Caller:
     version = request.headers.get("anthropic-version")
     if version is None:
         raise invalid_request("anthropic-version: header is required")
     if version not in VERSIONS:
         raise invalid_request(f'anthropic-version: "{version}" is not a valid version')
     betas = ",".join(request.headers.getlist("anthropic-beta"))
-    workspace = desk.settings.workspaces.get(key, "default")
     return Caller(workspace, version, frozenset(beta.strip() for beta in betas.split(",") if beta.strip()))
 
 

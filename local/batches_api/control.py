@@ -1,6 +1,6 @@
 """What the desk itself asks and sets, below `/_local`: no key, no version, no limits."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 from starlette.requests import Request
@@ -43,11 +43,19 @@ def routes(desk: Desk) -> Sequence[Route]:
         return respond(audit.report(desk.store, desk.audit, desk.clock.now()), {})
 
     return [
+        Route("/_local/signed", _signed(desk)),
         Route("/_local/faults", faults, methods=["GET", "POST", "DELETE"]),
         Route("/_local/settings", settings, methods=["GET", "POST"]),
         Route("/_local/batches", batches),
         Route("/_local/audit", report),
     ]
+
+
+def _signed(desk: Desk) -> Callable[[Request], Awaitable[Response]]:
+    async def signed(_request: Request) -> Response:
+        return respond(sorted(desk.signed), {})
+
+    return signed
 
 
 def _no(error: msgspec.DecodeError) -> Response:

@@ -49,6 +49,8 @@ class Desk:
         self.audit = Audit()
         self.answered: list[Use] = []
         """What was answered at once; a batch's answers are in its files."""
+        self.signed: set[tuple[str, str]] = set()
+        """(access key id, IAM action) of the calls that were signed."""
         self.budget = RequestBudget()
         self.processor = Processor()
         self._seed = seed or secrets.token_hex(8)

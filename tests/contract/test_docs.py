@@ -55,6 +55,7 @@ def test_every_parameter_of_the_template_is_in_the_readme_and_has_the_default_th
     given = {name: str(parameter["Default"]) for name, parameter in sources.template()["Parameters"].items()}
     assert told == given | {
         "TicketTableName": "none: the stack makes one",
+        "AnthropicWorkspaceId": "none",
         "KmsKeyArn": "none: AWS's own",
         "AlarmEmail": "none",
     }

@@ -145,11 +145,11 @@ def test_whatever_keeps_data_lies_under_the_key_where_there_is_one(kind: str) ->
 
 
 def test_a_role_may_use_the_key_through_one_service_at_a_time_and_not_at_all_without_one() -> None:
-    policies = sources.resources("AWS::IAM::Policy")
+    policies = {name: p for name, p in sources.resources("AWS::IAM::Policy").items() if name.startswith("KeyOf")}
     services = dict.fromkeys(policies, "")
     for name, policy in policies.items():
         (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
-        assert policy["Condition"] == "HasKmsKey"
+        assert policy["Condition"] == ("HasKmsKeyAndApiKey" if name == "KeyOfSecret" else "HasKmsKey")
         assert statement["Resource"] == KEY
         assert set(as_list(statement["Action"])) <= {"kms:Decrypt", "kms:GenerateDataKey"}
         ((operator, conditions),) = statement["Condition"].items()
@@ -162,4 +162,26 @@ def test_a_role_may_use_the_key_through_one_service_at_a_time_and_not_at_all_wit
         "KeyOfJobs": "s3",
         "KeyOfSecret": "secretsmanager",
         "KeyOfDeadLetters": "sqs",
+    }
+
+
+def test_on_aws_a_role_may_ask_the_api_for_what_its_function_does_in_the_one_workspace() -> None:
+    workspace = {
+        "Fn::Sub": "arn:${AWS::Partition}:aws-external-anthropic:${AWS::Region}:${AWS::AccountId}:workspace/"
+        "${AnthropicWorkspaceId}"
+    }
+    may: dict[str, set[str]] = {}
+    for policy in sources.resources("AWS::IAM::Policy").values():
+        (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
+        actions = {a.removeprefix("aws-external-anthropic:") for a in as_list(statement["Action"])}
+        if "aws-external-anthropic" in str(statement["Action"]):
+            assert (policy["Condition"], statement["Resource"]) == ("UsesAws", workspace)
+            for role in policy["Properties"]["Roles"]:
+                may.setdefault(role["Ref"], set()).update(actions)
+    assert may == {
+        "SubmitFunctionRole": {"CreateBatchInference", "GetBatchInference", "ListBatchInferences", "CountTokens"},
+        "StatusFunctionRole": {"GetBatchInference", "ListBatchInferences", "CancelBatchInference"},
+        "ResultsFunctionRole": {"GetBatchInference"},
+        "VerifyFunctionRole": {"CreateInference"},
+        "AuditFunctionRole": {"GetBatchInference", "ListBatchInferences", "CancelBatchInference"},
     }

@@ -82,7 +82,41 @@ def test_every_settings_model_belongs_to_a_function() -> None:
 def test_the_parameter_takes_the_same_base_urls_as_the_function(function: str, url: str, *, is_good: bool) -> None:
     assert (re.fullmatch(PARAMETERS["AnthropicBaseUrl"]["AllowedPattern"], url) is not None) == is_good
     values = {field.name.upper(): "1" for field in fields(SETTINGS[function])} | {"API_BASE_URL": url}
+    del values["API_WORKSPACE_ID"]
     assert loads(function, values) == is_good
+
+
+ASKS = [name for name in FUNCTIONS if "API_BASE_URL" in variables(name)]
+
+
+@pytest.mark.parametrize("function", ASKS)
+@pytest.mark.parametrize(
+    ("key", "workspace", "is_good"), [("arn", "", True), ("", "w", True), ("", "", False), ("arn", "w", False)]
+)
+def test_a_function_has_a_key_or_a_workspace(function: str, key: str, workspace: str, *, is_good: bool) -> None:
+    values = {field.name.upper(): "1" for field in fields(SETTINGS[function])}
+    values |= {"API_BASE_URL": "https://x", "API_KEY_SECRET_ARN": key, "API_WORKSPACE_ID": workspace}
+    assert loads(function, values) == is_good
+
+
+@pytest.mark.parametrize("function", ASKS)
+def test_with_signatures_there_is_no_secret_and_the_api_is_in_the_stack_s_region(function: str) -> None:
+    nothing = {"Ref": "AWS::NoValue"}
+    own = variables(function)
+    assert own["API_KEY_SECRET_ARN"] == {"Fn::If": ["UsesApiKey", {"Ref": "ApiKeySecret"}, nothing]}
+    assert own["API_WORKSPACE_ID"] == {"Fn::If": ["UsesAws", {"Ref": "AnthropicWorkspaceId"}, nothing]}
+    host = {"Fn::Sub": "https://aws-external-anthropic.${AWS::Region}.api.aws"}
+    assert own["API_BASE_URL"] == {"Fn::If": ["UsesAwsHost", host, {"Ref": "AnthropicBaseUrl"}]}
+    assert settings.BASE_URL.fullmatch(host["Fn::Sub"].replace("${AWS::Region}", "eu-central-1"))
+    assert TEMPLATE["Conditions"]["UsesApiKey"] == {"Fn::Equals": [{"Ref": "Authentication"}, "api-key"]}
+    assert TEMPLATE["Conditions"]["UsesAws"] == {"Fn::Equals": [{"Ref": "Authentication"}, "aws"]}
+    assert PARAMETERS["Authentication"]["AllowedValues"] == ["api-key", "aws"]
+    assert RESOURCES["ApiKeySecret"]["Condition"] == "UsesApiKey"
+    assert {name for name, r in RESOURCES.items() if "secretsmanager" in str(r)} == {"ReadApiKey", "KeyOfSecret"}
+    assert [RESOURCES[name]["Condition"] for name in ("ReadApiKey", "KeyOfSecret")] == [
+        "UsesApiKey",
+        "HasKmsKeyAndApiKey",
+    ]
 
 
 def loads(function: str, values: dict[str, str]) -> bool:

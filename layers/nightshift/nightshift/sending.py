@@ -231,7 +231,8 @@ def hold_for(error: ApiError, now: datetime) -> Hold | None:
                 HoldCode.NO_MONEY, f"The API refuses work until a spend limit is raised or a bill is paid: {error}", now
             )
         case Unauthorized():
-            return Hold(HoldCode.API_KEY, f"Put a valid key into the secret, then resume. {error}", now)
+            mend = "Put a valid key into the secret, or mend the rights of the role that signs, then resume."
+            return Hold(HoldCode.API_KEY, f"{mend} {error}", now)
         case Rejected():
             return Hold(HoldCode.API_REJECTED, f"The API refuses this batch whole, and would again: {error}", now)
         case Redirected():

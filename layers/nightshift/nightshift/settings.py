@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 
 from nightshift.errors import MisconfiguredError
 
@@ -21,10 +21,12 @@ class SubmitSettings:
     ticket_table: str
     """Read only, where a job skips what is answered."""
     state_machine_arn: str
-    api_key_secret_arn: str
     api_base_url: str
     monthly_cap_usd: float
     """0: there is no cap."""
+    api_key_secret_arn: str = ""
+    """Of the key; and empty where the role signs, in a workspace:"""
+    api_workspace_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +35,14 @@ class StatusSettings:
 
     runs_table: str
     state_machine_arn: str
-    api_key_secret_arn: str
     api_base_url: str
     poll_min_seconds: int
     poll_max_seconds: int
     poll_percent: float
     max_turns: int
+    api_key_secret_arn: str = ""
+    """Of the key; and empty where the role signs, in a workspace:"""
+    api_workspace_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,10 @@ class ResultsSettings:
     runs_table: str
     ticket_table: str
     output_bucket: str
-    api_key_secret_arn: str
     api_base_url: str
+    api_key_secret_arn: str = ""
+    """Of the key; and empty where the role signs, in a workspace:"""
+    api_workspace_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +72,12 @@ class VerifySettings:
 
     runs_table: str
     output_bucket: str
-    api_key_secret_arn: str
     api_base_url: str
     monthly_cap_usd: float
     """0: there is no cap."""
+    api_key_secret_arn: str = ""
+    """Of the key; and empty where the role signs, in a workspace:"""
+    api_workspace_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +88,10 @@ class AuditSettings:
     input_bucket: str
     output_bucket: str
     state_machine_arn: str
-    api_key_secret_arn: str
     api_base_url: str
+    api_key_secret_arn: str = ""
+    """Of the key; and empty where the role signs, in a workspace:"""
+    api_workspace_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +116,16 @@ def load[T](kind: type[T], environment: Mapping[str, str] = os.environ) -> T:
     for field in fields(kind):  # type: ignore[arg-type] # every settings model is a dataclass
         name = field.name.upper()
         text = environment.get(name, "")
+        if not text and field.default is not MISSING:
+            continue
         try:
             values[field.name] = field.type(text) if text else problems.append(f"{name} is missing")  # type: ignore[operator, func-returns-value]
         except ValueError:
             problems.append(f"{name}={text!r} is not a number")
         if field.name == "api_base_url" and text and not BASE_URL.fullmatch(text):
             problems.append(f"{name}={text!r} is neither https:// nor http:// on loopback")
+    if "api_base_url" in values and ("api_key_secret_arn" in values) == ("api_workspace_id" in values):
+        problems.append("of API_KEY_SECRET_ARN and API_WORKSPACE_ID one must be given, and one only")
     if problems:
         raise MisconfiguredError("; ".join(problems))
     return kind(**values)

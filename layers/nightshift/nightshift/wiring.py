@@ -47,7 +47,10 @@ def _client(service: str) -> Any:
 def _batches(settings: "Asking") -> "AnthropicBatches":
     from nightshift.adapters.anthropic_api import AnthropicBatches
     from nightshift.adapters.secrets import key_source
+    from nightshift.adapters.signing import AwsWorkspace
 
+    if settings.api_workspace_id:
+        return AnthropicBatches(settings.api_base_url, AwsWorkspace(settings.api_workspace_id))
     return AnthropicBatches(settings.api_base_url, key_source(settings.api_key_secret_arn))
 
 

@@ -19,6 +19,7 @@ import msgspec
 from anthropic.types import MessageTokensCount
 from anthropic.types.messages import MessageBatch
 
+from nightshift.adapters.signing import AwsWorkspace
 from nightshift.api_words import LEFT_OUT, repeatable, word
 from nightshift.errors import (
     Ambiguous,
@@ -101,21 +102,24 @@ def variables_of_the_sdk() -> list[str]:
 def refuse_redirecting_variables() -> None:
     """Raise MisconfiguredError where the environment would send tickets or the key elsewhere."""
     if found := variables_of_the_sdk():
-        raise MisconfiguredError(
-            f"Remove {', '.join(found)} from this function: the template's AnthropicBaseUrl and secret decide."
-        )
+        raise MisconfiguredError(f"Remove {', '.join(found)} from this function: the template's parameters decide.")
 
 
 class AnthropicBatches:
     """`ports.BatchApi` over the Anthropic SDK."""
 
-    def __init__(self, base_url: str, key: KeySource) -> None:
-        """Talk to `base_url` and to no other host."""
+    def __init__(self, base_url: str, identity: KeySource | AwsWorkspace) -> None:
+        """Talk to `base_url` and to no other host: with a key, or signed with AWS credentials in a workspace."""
         refuse_redirecting_variables()
         logging.getLogger("httpx2").setLevel(logging.WARNING)  # at INFO it writes a line for every request
         self._base_url = base_url.rstrip("/")
-        self._key = key
+        self._identity = identity
         self._kept: anthropic.Anthropic | None = None
+        self._kept_for = ""
+
+    def _key(self) -> str:
+        """Return the key, or an empty text where requests are signed instead."""
+        return "" if isinstance(self._identity, AwsWorkspace) else self._identity(fresh=False)
 
     def probe(self) -> None:
         """See `ports.BatchApi`."""
@@ -124,9 +128,11 @@ class AnthropicBatches:
     def create(self, body: RequestBody, timeout: float) -> BatchView:
         """See `ports.BatchApi`."""
         try:
-            return self._post(body, timeout, self._key(fresh=False))
+            return self._post(body, timeout, self._key())
         except Unauthorized:
-            fresh = self._key(fresh=True)  # a 401 created nothing, so with a rotated key one more POST is safe
+            if isinstance(self._identity, AwsWorkspace):
+                raise  # there is no fresher signature
+            fresh = self._identity(fresh=True)  # a 401 created nothing, so with a rotated key one more POST is safe
             return self._post(body, timeout, fresh)
 
     def batch(self, batch_id: BatchId) -> BatchView:
@@ -192,7 +198,12 @@ class AnthropicBatches:
             yield _blocks(response)
 
     def _own(self, batch: BatchView) -> str:
-        """Return the results URL, if it is the API's own: the key goes where this URL points."""
+        """Return the results URL, if it is the API's own: the key goes where this URL points.
+
+        On AWS it is not asked for: which host it names there is not documented, and where results are is.
+        """
+        if isinstance(self._identity, AwsWorkspace):
+            return f"{PATH}/{batch.id}/results"
         url, base = httpx2.URL(batch.results_url or ""), httpx2.URL(self._base_url)
         if (url.scheme, url.host, url.port) != (base.scheme, base.host, base.port):
             raise Redirected(f"The results of {batch.id} are said to be at {url.host}, not at {base.host}; not asked.")
@@ -213,22 +224,26 @@ class AnthropicBatches:
     def _call[T](self, ask: Callable[[anthropic.Anthropic], T]) -> T:
         """Ask something that may be asked again, once more with a fresh key where the key is refused."""
         try:
-            return self._ask(ask, self._key(fresh=False))
+            return self._ask(ask, self._key())
         except Unauthorized:
-            return self._ask(ask, self._key(fresh=True))
+            if isinstance(self._identity, AwsWorkspace):
+                raise
+            return self._ask(ask, self._identity(fresh=True))
 
     def _ask[T](self, ask: Callable[[anthropic.Anthropic], T], key: str) -> T:
         try:
             return ask(self._reader(key))
+        except ApiError:
+            raise
         except Exception as error:  # noqa: BLE001 - classed by `translate`
             raise translate(error) from None
 
     def _reader(self, key: str) -> anthropic.Anthropic:
         """Return the client for everything but creates, kept while the key is the same: making one takes 50 ms."""
-        if self._kept is None or self._kept.api_key != key:
-            if self._kept is not None:
-                self._kept.close()
+        if self._kept is None or self._kept_for != key:
+            self.close()
             self._kept = self._client(key, httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS))
+            self._kept_for = key
         return self._kept
 
     def close(self) -> None:
@@ -244,9 +259,15 @@ class AnthropicBatches:
         Whoever asks here looks again later anyway.
         """
         transport = anthropic.DefaultHttpxClient(follow_redirects=False, trust_env=False, timeout=timeout)
-        return anthropic.Anthropic(
-            api_key=key, base_url=self._base_url, max_retries=0, timeout=timeout, http_client=transport
-        )
+        options: Any = {
+            "base_url": self._base_url,
+            "max_retries": 0,
+            "timeout": timeout,
+            "http_client": transport,
+        }
+        if isinstance(self._identity, AwsWorkspace):
+            return self._identity.client(**options)
+        return anthropic.Anthropic(api_key=key, **options)
 
 
 def _blocks(response: Any) -> Iterator[bytes]:
