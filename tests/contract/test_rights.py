@@ -185,3 +185,44 @@ def test_on_aws_a_role_may_ask_the_api_for_what_its_function_does_in_the_one_wor
         "VerifyFunctionRole": {"CreateInference"},
         "AuditFunctionRole": {"GetBatchInference", "ListBatchInferences", "CancelBatchInference"},
     }
+
+
+LIFE = {
+    "InputBucket": {
+        "expire-inputs": ("inbox/", "ExpiresInbox", "InboxDays"),
+        "forget-replaced-versions": ("", "", ""),
+        "abort-broken-uploads": ("", "", ""),
+    },
+    "OutputBucket": {
+        "expire-runs": ("runs/", "ExpiresRuns", "RunDays"),
+        "forget-replaced-versions": ("", "", ""),
+        "abort-broken-uploads": ("", "", ""),
+    },
+}
+"""Bucket → rule → its prefix, and the condition and the parameter that say whether and when it expires."""
+
+
+@pytest.mark.parametrize("bucket", LIFE)
+def test_only_inputs_and_files_of_runs_expire_and_only_where_it_is_asked(bucket: str) -> None:
+    rules = {rule["Id"]: rule for rule in RESOURCES[bucket]["Properties"]["LifecycleConfiguration"]["Rules"]}
+    assert rules.keys() == LIFE[bucket].keys()
+    for name, (prefix, condition, parameter) in LIFE[bucket].items():
+        assert rules[name].get("Prefix", "") == prefix
+        assert ("ExpirationInDays" in rules[name]) == bool(parameter)
+        if parameter:
+            assert rules[name]["ExpirationInDays"] == {"Fn::If": [condition, {"Ref": parameter}, 365]}
+            assert rules[name]["Status"] == {"Fn::If": [condition, "Enabled", "Disabled"]}
+            asked = sources.template()["Conditions"][condition]
+            assert asked == {"Fn::Not": [{"Fn::Equals": [{"Ref": parameter}, 0]}]}
+
+
+def test_raw_results_stay_for_longer_than_the_api_has_them_and_pinned_inputs_for_a_month() -> None:
+    parameters = sources.template()["Parameters"]
+    assert min(days for days in parameters["RunDays"]["AllowedValues"] if days) > 29
+    assert min(days for days in parameters["InboxDays"]["AllowedValues"] if days) >= 30
+    (kept,) = [
+        rule["NoncurrentVersionExpiration"]["NoncurrentDays"]
+        for rule in RESOURCES["InputBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+        if "NoncurrentVersionExpiration" in rule
+    ]
+    assert kept >= 30
