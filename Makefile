@@ -155,6 +155,10 @@ template-check: .venvs/desk/.made .venvs/sam/.made
 security-check: .venvs/desk/.made .venvs/security/.made
 	@$(DESK) -m checks.security
 
+.PHONY: check-deep
+check-deep: .venvs/desk/.made ## Hold the template against AWS's Control Tower rules; fetches cfn-guard with npm the first time
+	@$(DESK) -m checks.deep
+
 .PHONY: fix
 fix: .venvs/product/.made ## Format, and mend what the linter can mend
 	@.venvs/product/bin/ruff check --fix --exit-zero --quiet .

@@ -93,9 +93,9 @@ def start_dynamodb_local(scratch: Path) -> tuple[Child, "DynamoDbLocal"]:
         "java",
         "-XX:-UsePerfData",  # no file in /tmp; its own libraries are unpacked into `scratch`
         f"-Djava.io.tmpdir={scratch}",
-        f"-Djava.library.path={home / 'DynamoDBLocal_lib'}",
+        f"-Djava.library.path={home.joinpath('DynamoDBLocal_lib')}",
         "-jar",
-        home / "DynamoDBLocal.jar",
+        home.joinpath("DynamoDBLocal.jar"),
     ]
     options = ["-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(port)]
     child = Child([sys.executable, "-m", "local.tether", *java, *options])

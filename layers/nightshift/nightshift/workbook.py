@@ -27,7 +27,7 @@ MAX_COLUMN = 16_384
 IN_MEMORY = 8 << 20
 """Bytes of them that are not."""
 _DAY_ONE = datetime(1899, 12, 30)  # noqa: DTZ001 - a workbook's times are of no zone
-_DAY_ONE_1904 = datetime(1904, 1, 1)  # noqa: DTZ001
+_DAY_ONE_1904 = datetime(1904, 1, 1)  # noqa: DTZ001 - a sheet has no zone
 _BEFORE_MARCH = 60
 """Excel's 1900 has a 29 February: days before are one off."""
 _CELL = re.compile(r"([A-Z]{1,3})[0-9]*")
