@@ -17,7 +17,7 @@ WIDTH = 240
 no width at all. Ids and addresses stay whole, and can be copied."""
 
 
-COMMANDS = ("nightshift ", "aws ")
+COMMANDS = ("nightshift ", "aws ", "curl ")
 """How what is to be pasted begins."""
 
 

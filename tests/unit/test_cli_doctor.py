@@ -232,7 +232,7 @@ def test_an_audit_that_is_silent_is_a_warning(nightshift: CliStack, monkeypatch:
     assert (level, todo) == ("warn", "nobody notices a loop that died: docs/operations.md, AuditSilent")
 
 
-def test_the_local_cloud_whose_audit_looks_when_it_is_asked_is_not_warned_of(
+def test_of_the_local_cloud_it_says_how_its_audit_is_asked_to_look(
     nightshift: CliStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clock, "now", lambda: START + timedelta(hours=1))
@@ -244,8 +244,8 @@ def test_the_local_cloud_whose_audit_looks_when_it_is_asked_is_not_warned_of(
 
     ((level, told, todo),) = found(nightshift, Exit.DONE, "audit")
 
-    assert (level, todo) == ("ok", "")
-    assert told == "the local cloud has no alarms, and looks when it is asked: docs/local.md, AuditFunctionRegularly"
+    assert (level, told) == ("warn", "no audit in the last 45 minutes: the local cloud's looks when it is asked")
+    assert todo == f"curl -X POST '{nightshift.endpoint}/_local/fire?name=AuditFunctionRegularly'"
 
 
 def test_what_cannot_be_looked_at_is_a_warning_and_the_rest_is_looked_at(nightshift: CliStack) -> None:
