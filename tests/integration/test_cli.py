@@ -173,3 +173,30 @@ def show(nightshift: Command, run_id: str) -> Item:
 def _hours(night: Night, since: datetime) -> float:
     """Return the virtual hours since then."""
     return (datetime.fromisoformat(night.cloud.ask("clock")["now"]) - since).total_seconds() / 3600
+
+
+def test_the_failed_rows_of_a_run_are_asked_again_and_no_others(
+    nightshift: Command, night: Night, tmp_path: Path
+) -> None:
+    night.job()
+    night.fault("rows", "errored", error_type="invalid_request_error", message="no", text=f"{night.name} r3:")
+    night.fault("rows", "refusal", text=f"{night.name} r4:")
+    nightshift("submit", write(tmp_path / "a.jsonl", night), "--job", night.name)
+    (first,) = night.settle()
+    night.cloud.api("faults", "DELETE")
+
+    dry = nightshift("retry", first["run_id"], "--dry-run")
+    status, printed = nightshift("retry", first["run_id"], "--yes")
+    night.settle(2)
+    again = nightshift("retry", first["run_id"], "--yes")
+    refused = nightshift("retry", first["run_id"], "--class", "refused", "--yes")
+    night.settle(3)
+
+    assert (dry[0], status) == (Exit.DONE, Exit.DONE)
+    assert again == (status, printed)
+    runs = {run["run_id"]: run for run in night.runs()}
+    answered = {run_id: [line["id"] for line in night.lines(run, "output")] for run_id, run in runs.items()}
+    assert answered[printed.strip()] == [f"{night.name}-r3"]
+    assert answered[refused[1].strip()] == [f"{night.name}-r4"]
+    assert sorted(answered[first["run_id"]]) == [f"{night.name}-r{n}" for n in (0, 1, 2)]
+    assert night.paid_twice() == 1  # the refused one: its refusal was billed, and it was asked for by name
