@@ -203,7 +203,7 @@ class _Thrift:
             shift += 7
             if byte < 128:  # noqa: PLR2004 - the last one
                 return found
-            if shift > 63:  # noqa: PLR2004
+            if shift > 63:  # noqa: PLR2004 - bits of a number
                 raise ValueError("too long")
 
     def _forward(self, size: int) -> None:
