@@ -1,5 +1,6 @@
 """The cases of bad inputs that are not about a reader alone: events, objects, plans, and what comes back."""
 
+import io
 import json
 import uuid
 from collections.abc import Callable, Mapping
@@ -15,12 +16,17 @@ from nightshift.answers import answer_reader
 from nightshift.errors import BadInput, BadTrigger, ResultsIncomplete
 from nightshift.input_codes import InputCode
 from nightshift.intake import Intake, Skipped
+from nightshift.job import parse_job
 from nightshift.job_sections import Output
-from nightshift.model import Run, RunId
+from nightshift.model import Row, Run, RunId
 from nightshift.outcomes import outcomes
+from nightshift.records import InputSpec
+from nightshift.requests import asked_digest, asking_digest
+from nightshift.rows import read
 from nightshift.trigger import Ignored, Uploaded, parse
 from tests.unit import made
 from tests.unit.conftest import MovableClock
+from tests.unit.fake_tickets import MemoryTickets
 from tests.unit.fakes import MemoryInputs, Started
 from tests.unit.input_cases import GOOD, JSONL, pack, verdict
 from tests.unit.result_lines import labelled, succeeded
@@ -28,8 +34,8 @@ from tests.unit.test_archiving import IDS, LINES, STREAM, archive
 from tests.unit.test_planning import JOB, LATER, World, batches_of, numbered
 from tests.unit.test_s3 import answer_with
 
-NOT_BUILT = {38: "X BAD_JOB", 43: "N 1 chunks", 78: "F GONE"}
-"""What cases get that are wanted otherwise: `skip: answered`, a limit in tokens, and manifests do not exist."""
+NOT_BUILT = {78: "F GONE"}
+"""What cases get that are wanted otherwise: manifests do not exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,17 @@ def _twice(_desk: Desk) -> str:
     return _fate(again, again.run)
 
 
+def _answered_before(_desk: Desk) -> str:
+    text = JOB.replace("carry: [at]", "table: {key: ticket_id, attribute: category}") + "skip: answered\n"
+    world, run = _world((numbered(1),), text, {})
+    job = parse_job(text.encode(), name="triage", key="jobs/triage.yaml")
+    (row,) = read(io.BytesIO(numbered(1).encode()), InputSpec.of(job), file=0, digest="")
+    assert isinstance(row, Row)
+    asked = asked_digest(asking_digest(job), row.digest)
+    world.tickets = MemoryTickets({"1": {"ticket_id": "1", "nightshift_asked": asked}})
+    return _fate(world, run)
+
+
 def _over_budget(_desk: Desk) -> str:
     run = made.run(max_usd=1)
     hold = budgeting.over_run(run, 2, run.created)
@@ -190,15 +207,22 @@ def _digits(_desk: Desk) -> str:
 E = '{"id": "%s", "body": "%s"}\n'
 BAD = '{"id": "x", "body": "caf\udce9"}\n'.encode(errors="surrogateescape")
 CAFE, CAFE_NFC = "cafe\u0301", "caf\u00e9"
+LIMITS = "max_reject_ratio: 0.5, max_text_bytes: 1000000"
+LARGE = JOB.replace("max_reject_ratio: 0.5", LIMITS) + "model: claude-haiku-5-5\n"
+SMALL = LARGE.replace("haiku-5-5", "haiku-4-5")
+FEW_TOKENS = LARGE.replace(LIMITS, f"{LIMITS}, max_prompt_tokens: 200000")
+WORDS = E % ("w", "word " * 180_000)
 PROBES = [
     Probe(11, "more bad rows than allowed", "X TOO_MANY_REJECTS", planned(numbered(2).encode() + BAD * 3)),
     Probe(34, "an id twice, same body", "duplicate DUPLICATE_ROW", planned(E % (1, "a") * 2)),
     Probe(35, "an id twice, other body", "rejected ID_CONFLICT", planned(E % (1, "a") + E % (1, "b"))),
     Probe(36, "ids equal after NFC", "duplicate DUPLICATE_ROW", planned(E % (CAFE, "a") + E % (CAFE_NFC, "a"))),
     Probe(36, "the same, other body", "rejected ID_CONFLICT", planned(E % (CAFE, "a") + E % (CAFE_NFC, "b"))),
-    Probe(38, "skip: answered", "skipped ALREADY_ANSWERED", planned(numbered(1), job=JOB + "skip: answered\n")),
+    Probe(38, "skip: answered", "skipped ALREADY_ANSWERED", _answered_before),
     Probe(39, "same rows as an earlier run", "X SAME_ROWS", _twice),
-    Probe(43, "more tokens than wanted", "rejected TOO_MANY_TOKENS", planned(E % (1, "word " * 19_000))),
+    Probe(43, "more tokens than wanted", "rejected TOO_MANY_TOKENS", planned(numbered(1) + WORDS, job=FEW_TOKENS)),
+    Probe(43, "more tokens than the model takes", "rejected TOO_MANY_TOKENS", planned(numbered(1) + WORDS, job=SMALL)),
+    Probe(43, "as many words as a larger model takes", "N 1 chunks", planned(numbered(1) + WORDS, job=LARGE)),
     Probe(67, "folder marker", "I FOLDER_MARKER", triggered(upload("inbox/job/"))),
     Probe(68, "a key with + and %2B and a space", "N inbox/job/a+b%2B c ü", triggered(upload("inbox/job/a+b%2B c ü"))),
     Probe(69, "a key outside the inbox", "I OUTSIDE_INBOX", triggered(upload("elsewhere/a"))),

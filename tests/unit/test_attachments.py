@@ -167,6 +167,15 @@ def test_a_file_may_be_longer_than_a_text_and_a_text_beside_it_may_not() -> None
         assert found.code == code
 
 
+def test_the_bytes_of_a_file_are_no_tokens_and_those_of_the_text_beside_it_are() -> None:
+    made = attached(PHOTO, prompt="{{ body }}", limits={"max_prompt_tokens": 200})
+    long = b64encode(b"\x89PNG\r\n\x1a\n" + bytes(3000)).decode()
+
+    assert sent(made, photo=long, body="short")
+    code, said = fault(made, photo=long, body="long " * 200)
+    assert (code, said.endswith(" tokens; at most 200 are sent")) == (InputCode.TOO_MANY_TOKENS, True)
+
+
 def test_the_digest_names_attachments() -> None:
     made = [job(prompt="{{ sku }}"), attached(LINK), attached(PHOTO), attached(PHOTO | {"type": "document"})]
     assert len({question_digest(each) for each in made}) == len(made)

@@ -383,6 +383,7 @@ class World:
     inputs: MemoryInputs
     outputs: MemoryOutputs = field(default_factory=MemoryOutputs)
     ledger: MemoryPlanLedger = field(default_factory=MemoryPlanLedger)
+    tickets: MemoryTickets | None = None
 
     def kill_before(self, write: int | None) -> list[str]:
         """Let the process end before its write number `write`, from 0; return where its writes are listed."""
@@ -400,7 +401,7 @@ class World:
     def planner(self) -> Planner:
         clock = MovableClock()
         estimator = Estimator(FakeApi(clock), self.outputs, clock)
-        return Planner(self.ledger, self.inputs, self.outputs, clock, estimator, price_sheet)  # type: ignore[arg-type]
+        return Planner(self.ledger, self.inputs, self.outputs, clock, estimator, price_sheet, self.tickets)  # type: ignore[arg-type]
 
     def retries(self, generation: int) -> list[Chunk]:
         return [c for c in self.ledger.planned.values() if c.generation == generation]

@@ -67,6 +67,8 @@ _TAKES_A_BUDGET = re.compile(r"claude-(haiku-4-5|sonnet-4-5|opus-4-5|sonnet-4-6|
 """Models that still accept `thinking: {type: enabled}`: 4.7 and later refuse it."""
 _VERSION_4_5 = re.compile(r"claude-(haiku|sonnet|opus)-4-5(-\d{8})?")
 """Models without adaptive thinking and `inference_geo`."""
+_WINDOW, _SMALL_WINDOW = 1_000_000, 200_000
+"""Tokens that a request may have, and one of version 4.5 (overview of the models)."""
 _ALWAYS_THINKS = re.compile(r"claude-(opus-5-5|fable|mythos)\b.*")
 """Models that refuse `thinking: disabled`: Fable and Mythos, and Opus 5.5 (their pages in the API's documentation)."""
 _NOT_FORCED = re.compile(r"claude-(sonnet-5-5|fable-5-[1-9])\b.*")
@@ -117,6 +119,11 @@ def max_tokens_problem(model: str, max_tokens: int) -> str | None:
     if max_tokens > (most := most_tokens(model)):
         return f"`{model}` gives answers of at most {most:,} tokens"
     return None
+
+
+def window(model: str) -> int:
+    """Return how many tokens a model's requests may have."""
+    return _SMALL_WINDOW if _VERSION_4_5.fullmatch(model) else _WINDOW
 
 
 def forces_tools(model: str, thinking: str) -> bool:

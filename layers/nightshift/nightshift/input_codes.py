@@ -125,6 +125,10 @@ class InputCode(StrEnum):
     ATTACHMENT_TOO_LARGE = "ATTACHMENT_TOO_LARGE", "An attachment is larger than the API takes: 5 MB for a picture."
     EMPTY_BODY = "EMPTY_BODY", "A column that the prompt needs is missing, empty or blank."
     TOO_LARGE = "TOO_LARGE", "A column is longer than `limits.max_text_bytes`."
+    TOO_MANY_TOKENS = (
+        "TOO_MANY_TOKENS",
+        "The row's request is longer than `limits.max_prompt_tokens`, or than the model's window.",
+    )
     FIELD_COUNT = "FIELD_COUNT", "The row has more or fewer fields than the header."
     BAD_QUOTE = "BAD_QUOTE", "Text follows a closing quote: double the quotes inside quoted fields."
     CELL_ERROR = "CELL_ERROR", "A cell that the job uses shows an error, such as #N/A, or a formula has no value yet."

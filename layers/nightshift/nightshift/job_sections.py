@@ -298,6 +298,9 @@ class Limits(Section):
     """Rejected rows, as a part of all rows."""
     max_text_bytes: int = Field(default=100_000, ge=1, le=1_000_000)
     """UTF-8 bytes of one column; a row with a longer one is rejected."""
+    max_prompt_tokens: int | None = Field(default=None, ge=1)
+    """Tokens of a row's whole request, a token for 4 bytes of text; a row with more is rejected. Default: the model's
+    window."""
 
 
 class Retry(Section):

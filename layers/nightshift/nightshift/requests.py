@@ -8,6 +8,7 @@ from typing import Any
 from nightshift import api_rules
 from nightshift.conversation import opening
 from nightshift.examples import answered, asked
+from nightshift.input_codes import InputCode, RowFault
 from nightshift.job import Job
 from nightshift.job_sections import Budget
 from nightshift.model import Row
@@ -19,6 +20,8 @@ _END = b"}\n"
 _TAIL = b"]}"
 _MAX_TOKENS = re.compile(rb'(?<="max_tokens":)\d+')
 """Where `shared_params` has it: near the beginning, and before anything that a row says."""
+_MOST_BYTES = 4
+"""Of a token, in text that people write: a row that is too long by this measure is too long by the API's."""
 
 
 def _json(value: Any) -> str:
@@ -33,6 +36,8 @@ class Renderer:
         self._turns = job.conversation.turns
         self._columns = tuple(sorted(job.variables))
         self._head = _head(job, ttl)
+        self._files = job.conversation.files
+        self._most_tokens = job.limits.max_prompt_tokens or api_rules.window(job.model)
         self.digest = question_digest(job)
         """Names everything that the job adds to a row: equal digests and equal rows ask the same. The cache is not in
         it: it changes what an answer costs, and not what was asked."""
@@ -41,9 +46,16 @@ class Renderer:
         """Return the row's params: compact UTF-8 JSON without a raw newline.
 
         Raises:
-            RowFault: the prompt fails with this row, or comes out empty.
+            RowFault: the prompt fails with this row, comes out empty, or is longer than a request may be.
         """
-        return self._head + self._turns({column: text(row.values.get(column)) for column in self._columns}) + _TAIL
+        values = {column: text(row.values.get(column)) for column in self._columns}
+        made = self._head + self._turns(values) + _TAIL
+        tokens = (len(made) - sum(len(values[column]) for column in self._files)) // _MOST_BYTES
+        if tokens > self._most_tokens:
+            raise RowFault(
+                InputCode.TOO_MANY_TOKENS, f"about {tokens:,} tokens; at most {self._most_tokens:,} are sent"
+            )
+        return made
 
 
 def question_digest(job: Job) -> str:
