@@ -2,14 +2,15 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from enum import StrEnum
+from typing import Any
 
 from nightshift.api_rules import RETIRED, forces_tools
 from nightshift.caching import least_prefix
 from nightshift.job import Job
-from nightshift.requests import shared_messages, shared_params, tool_choice
+from nightshift.requests import answer_schema, shared_messages, shared_params, tool_choice
 from nightshift.yaml_lines import Path
 from nightshift_cli.job import price_problems
 
@@ -24,6 +25,13 @@ BYTES_PER_TOKEN = 4
 
 BYTES_OF_A_LABEL = 2
 """Bytes per token of labels: their words are cut into smaller tokens than prose is."""
+
+
+FEW_TOKENS, FAR_ABOVE = 256, 8
+"""So many tokens are never too many for an answer; above them, so many times the longest answer are."""
+
+_SCALARS = {"boolean": len("false"), "null": len("null"), "integer": 20, "number": 24}
+"""Bytes of the longest value of a type: of a number, as many digits as 64 bits have."""
 
 
 class Severity(StrEnum):
@@ -45,6 +53,8 @@ def warnings(job: Job, today: date) -> Iterator[Warned]:
     yield from ((path, Severity.ERROR, reason) for path, reason in price_problems(today, job))
     yield from _thinking(job)
     yield from _room(job)
+    yield from _waste(job)
+    yield from _attachments(job)
     yield from _tool(job)
     yield from _cache(job)
     yield from _examples(job)
@@ -73,6 +83,36 @@ def _room(job: Job) -> Iterator[Warned]:
     if longest and job.max_tokens < wanted:
         why = f"too small for the label `{longest}`, which may take {wanted} tokens: its answers would be cut short"
         yield ("max_tokens",), Severity.WARNING, why
+
+
+def _waste(job: Job) -> Iterator[Warned]:
+    """Say where max_tokens is far above the longest answer that there can be: estimates and reservations go by it."""
+    schema = answer_schema(job)
+    longest = _longest(schema) if schema is not None and job.thinking == "disabled" else None
+    wanted = -(-(longest or 0) // BYTES_OF_A_LABEL)
+    if wanted and job.max_tokens > max(FEW_TOKENS, FAR_ABOVE * wanted):
+        by = "what a run may cost at most goes by it"
+        if job.output.labels is None:
+            by = "before a pilot has answered, what is estimated and reserved goes by it"
+        yield ("max_tokens",), Severity.NOTE, f"far above the longest answer, about {wanted:,} tokens: {by}"
+
+
+def _longest(schema: Mapping[str, Any]) -> int | None:
+    """Return the bytes of the longest answer that a schema allows; None where it sets no end, as for texts."""
+    options = schema["enum"] if "enum" in schema else [schema["const"]] if "const" in schema else None
+    if options is not None:
+        return max(len(json.dumps(option, ensure_ascii=False).encode()) for option in options)
+    if schema.get("type") == "object" and schema.get("properties"):
+        parts = {name: _longest(below) for name, below in schema["properties"].items()}
+        sizes = [len(json.dumps({name: 0}).encode()) + size for name, size in parts.items() if size is not None]
+        return sum(sizes) if len(sizes) == len(parts) else None
+    return _SCALARS.get(str(schema.get("type")))
+
+
+def _attachments(job: Job) -> Iterator[Warned]:
+    if job.attachments and not job.conversation.texts and not job.required:
+        why = "a row without any of them asks what all such rows ask: the prompt uses no column, and they are optional"
+        yield ("attachments",), Severity.WARNING, why
 
 
 def _tool(job: Job) -> Iterator[Warned]:

@@ -100,6 +100,28 @@ CALLED = (
 )
 
 
+SCORED = (
+    "output: {schema: {type: object, additionalProperties: false, required: [score, good], "
+    "properties: {score: {type: integer}, good: {type: boolean}, kind: {enum: [short, longer]}, by: {const: me}}}}"
+)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "max_tokens: 256",
+        f"{SCORED}\nmax_tokens: 256",
+        f"{SCORED}\nmax_tokens: 9000\nthinking: adaptive",
+        f"{SCORED.replace('{const: me}', '{type: string}')}\nmax_tokens: 9000",
+        f"{SCORED.replace('{const: me}', '{type: array, items: {type: boolean}}')}\nmax_tokens: 9000",
+        "output: {text: true}\nmax_tokens: 9000",
+        "attachments: [{type: image, base64: photo}]\nprompt: What is it?",
+    ],
+)
+def test_room_for_an_answer_whose_end_nobody_knows_is_no_waste(more: str) -> None:
+    assert warned(more) == []
+
+
 @pytest.mark.parametrize(
     ("more", "path", "severity", "reason"),
     [
@@ -109,6 +131,36 @@ CALLED = (
         ("system: Short.\ncache: {when: always}", "system", Severity.WARNING, "nothing is cached: rows share about "),
         (f"system: {'rule ' * 900}\npilot: none", "pilot", Severity.WARNING, "without one nothing fills the cache"),
         (f'system: "{"rule " * 900}{{{{ body }}}}"', "system", Severity.WARNING, "`{{ … }}` is sent as it stands"),
+        (
+            "max_tokens: 257",
+            "max_tokens",
+            Severity.NOTE,
+            "far above the longest answer, about 11 tokens: what a run may cost at most goes by it",
+        ),
+        (
+            f"{SCORED}\nmax_tokens: 400",
+            "max_tokens",
+            Severity.NOTE,
+            "far above the longest answer, about 40 tokens: before a pilot has answered, what is estimated",
+        ),
+        (
+            "attachments: [{type: image, base64: a}]\nprompt: What is it?\ninput: {format: jsonl, optional: [a]}",
+            "attachments",
+            Severity.WARNING,
+            "a row without any of them asks what all such rows ask",
+        ),
+        (
+            "examples: [{row: {body: x}, answer: Other}]\ncache: {when: never}",
+            "examples",
+            Severity.NOTE,
+            "none is of `billing`: what is never shown tends to be answered less",
+        ),
+        (
+            "examples: [{row: {body: x}, answer: Other}, {row: {body: x}, answer: billing}]",
+            "examples",
+            Severity.NOTE,
+            "nothing is cached: rows share about ",
+        ),
         ("limits: {max_usd: null}", "limits.max_usd", Severity.WARNING, "a run may cost whatever it costs"),
         ("model: claude-unheard-of-9", "model", Severity.ERROR, "does not know claude-unheard-of-9: choose another"),
         (
