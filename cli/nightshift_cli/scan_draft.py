@@ -71,13 +71,16 @@ def draft(call: Call, name: str, today: date) -> Draft:
     prompt = Template(sketch.known)
     if shared := _system(sketch, prompt):
         job["system"] = shared
-    asked = _prompt(sketch, prompt)
-    job["prompt"] = "\n\n".join(filter(None, [prompt.moved, asked]))
-    for each in {"system", "prompt"} & job.keys():
-        job[each] = re.sub(r"[ \t]+$", "", job[each].expandtabs(), flags=re.MULTILINE)  # YAML would need escapes
+    messages, attachments = _asked(sketch, prompt)
+    messages[0]["content"] = "\n\n".join(filter(None, [prompt.moved, messages[0]["content"]]))
     if not prompt.columns:
         sketch.notes.append("what differs between rows was not found: `body` stands for it")
-        job["prompt"] = f"{job['prompt']}\n\n{{{{ body }}}}".strip()
+        messages[-1]["content"] = f"{messages[-1]['content']}\n\n{{{{ body }}}}".strip()
+    for part, key in [(job, "system"), *((message, "content") for message in messages)]:
+        if key in part:
+            part[key] = re.sub(r"[ \t]+$", "", part[key].expandtabs(), flags=re.MULTILINE)  # YAML would need escapes
+    job |= {"prompt": messages[0]["content"]} if len(messages) == 1 else {"messages": messages}
+    job |= {"attachments": attachments} if attachments else {}
     job["params"], job["output"] = _params(sketch)
     sketch.notes += [
         f"column `{column}` is `{said}` there" for column, said in prompt.columns.items() if column != said
@@ -100,26 +103,32 @@ def _system(sketch: _Sketch, prompt: Template) -> str:
     return ""
 
 
-def _prompt(sketch: _Sketch, prompt: Template) -> str:
-    """Return the template of the last user message."""
+def _asked(sketch: _Sketch, prompt: Template) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """Return the messages of a call as templates, at least one, and what is attached to the last of the user's."""
+    nothing: list[dict[str, str]] = [{"role": "user", "content": ""}]
     old = sketch.call.argument("prompt")
     if old is not None:
-        return prompt.text(old)
+        return [{"role": "user", "content": prompt.text(old)}], []
     value = sketch.call.argument("messages")
     messages = sketch.known(value) if value is not None else None
     if not isinstance(messages, ast.List) or not messages.elts:
         sketch.notes.append(
             f"messages is `{_short(value)}` there: put the prompt here" if value else "no messages there"
         )
-        return ""
+        return nothing, []
     found = [_message(sketch.known(each)) for each in messages.elts]
-    users = [content for role, content in found if role == "user" and content is not None]
-    if len(found) > 1:
-        roles = ", ".join(role for role, _ in found)
-        sketch.notes.append(f"there are {len(found)} messages there ({roles}): this is the last of the user's only")
     if found[-1][0] == "assistant":
         sketch.notes.append("the answer is begun there (prefill), which current models refuse: say it in the prompt")
-    return prompt.blocks(users[-1]) if users else ""
+        found.pop()
+    known = [(role, content) for role, content in found if role in {"user", "assistant"} and content is not None]
+    if len(known) < len(found) or not known or known[-1][0] != "user":
+        sketch.notes.append(f"some of the {len(messages.elts)} messages there could not be read: put them here")
+        known = [each for each in known if each[0] == "user"][-1:]
+    # Attachments first: they stand first in the message, and so do their columns in the notes.
+    attachments = prompt.attachments(known[-1][1]) if known else []
+    if any(prompt.attachments(content) for _, content in known[:-1]):
+        sketch.notes.append("earlier messages have pictures or documents there, which a job cannot have")
+    return [{"role": role, "content": prompt.blocks(content)} for role, content in known] or nothing, attachments
 
 
 def _message(value: ast.expr) -> tuple[str, ast.expr | None]:

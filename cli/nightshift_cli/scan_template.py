@@ -27,11 +27,21 @@ class Template:
         value = self.known(value)
         if not isinstance(value, ast.List):
             return self.text(value)
-        texts = []
-        for block in map(self.known, value.elts):
-            keyed = zip(block.keys, block.values, strict=True) if isinstance(block, ast.Dict) else ()
-            texts += [self.text(each) for key, each in keyed if isinstance(key, ast.Constant) and key.value == "text"]
-        return "\n\n".join(texts)
+        texts = [_entry(block, "text") for block in map(self.known, value.elts)]
+        return "\n\n".join(self.text(text) for text in texts if text is not None)
+
+    def attachments(self, value: ast.expr) -> list[dict[str, str]]:
+        """Return the pictures and documents of a list of blocks, as a job has them."""
+        value, found = self.known(value), []
+        for block in map(self.known, value.elts if isinstance(value, ast.List) else ()):
+            kind, source = _entry(block, "type"), self.known(_entry(block, "source") or block)
+            if isinstance(kind, ast.Constant) and kind.value in {"image", "document"}:
+                one = {"type": str(kind.value)}
+                if (url := _entry(source, "url")) is not None:
+                    found.append(one | {"url": self.text(url)})
+                elif (data := _entry(source, "data")) is not None:
+                    found.append(one | {"base64": self.text(data).strip("{ }")})
+        return found
 
     def text(self, value: ast.expr, depth: int = 0) -> str:
         """Return the template of an expression that is a text."""
@@ -86,6 +96,16 @@ class Template:
             name += "_2"
         self.columns[name] = said
         return f"{{{{ {name} }}}}"
+
+
+def _entry(value: ast.expr, name: str) -> ast.expr | None:
+    """Return what a dictionary, or a call with keywords, has under a name."""
+    if isinstance(value, ast.Dict):
+        keyed = zip(value.keys, value.values, strict=True)
+        return next((each for key, each in keyed if isinstance(key, ast.Constant) and key.value == name), None)
+    if isinstance(value, ast.Call):
+        return next((each.value for each in value.keywords if each.arg == name), None)
+    return None
 
 
 def _leads_on(value: ast.expr, name: ast.Name) -> bool:

@@ -308,3 +308,42 @@ def test_drafts_are_written_once_and_never_over_a_file(tmp_path: Path) -> None:
         f"{code}/script.py:{line}: batchable: sync Anthropic messages.create: in the loop over `rows`, line {line - 1}"
         for line in (4, 6)
     ]
+
+
+PICTURES = """
+import anthropic, base64
+for row in rows:
+    data = base64.b64encode(open(row["path"], "rb").read()).decode()
+    source = {"type": "base64", "media_type": "image/png", "data": data}
+    anthropic.Anthropic().messages.create(model="claude-haiku-5-5", max_tokens=9, messages=[
+        {"role": "user", "content": f"This is {row['name']}."},
+        {"role": "assistant", "content": "Show me."},
+        {"role": "user", "content": [
+            {"type": "image", "source": source},
+            {"type": "document", "source": {"type": "url", "url": f"https://x/{row['sku']}.pdf"}},
+            {"type": "text", "text": "What is it?"},
+        ]},
+        {"role": "assistant", "content": "{"},
+    ])
+"""
+
+
+def test_several_messages_and_what_is_attached_are_drafted_as_the_job_has_them(tmp_path: Path) -> None:
+    (tmp_path / "code.py").write_text(PICTURES)
+
+    CliRunner().invoke(app, ["scan", str(tmp_path / "code.py"), "--write", str(tmp_path / "jobs")])
+
+    text = (tmp_path / "jobs" / "code.yaml").read_text()
+    job = parse_job(text.encode(), name="code", key="")
+    assert isinstance(job.messages, tuple)
+    assert [(each.role, each.content) for each in job.messages] == [
+        ("user", "This is {{ name }}."),
+        ("assistant", "Show me."),
+        ("user", "What is it?"),
+    ]
+    assert [(each.type, each.url, each.base64) for each in job.attachments] == [
+        ("image", None, "data"),
+        ("document", "https://x/{{ sku }}.pdf", None),
+    ]
+    assert "prefill" in text
+    assert "mend:" not in text
