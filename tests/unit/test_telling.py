@@ -13,7 +13,7 @@ from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.errors import BadTrigger, EventsNotTaken
 from nightshift.events import Event, RunFailed, RunStarted
 from nightshift.facts import Metric
-from nightshift.model import Hold, HoldCode, RunId
+from nightshift.model import ChunkId, Hold, HoldCode, RunId
 from nightshift.money import PICO
 from nightshift.telling import LOOK_BACK, Teller, Told
 from tests.unit.conftest import START, MovableClock
@@ -206,3 +206,22 @@ def test_a_held_run_is_told_of_once_for_each_hold(desk: Desk) -> None:
 
     assert counted(desk.tick()) == {Metric.RUNS_HELD: 1}
     assert counted(desk.tick()) == {}
+
+
+def test_a_run_of_more_batches_than_an_item_has_room_for_is_told_of_to_its_end(desk: Desk) -> None:
+    diary = desk.teller.diary
+    assert isinstance(diary, DynamoDiary)
+    keys = [
+        f"{what} {ChunkId(f'g0-{number:06}')}{batch}"
+        for number in range(1, 8_001)
+        for what, batch in (("sent", f" msgbatch_{number:024}"), ("collected", ""))
+    ]
+
+    fresh = diary.tell(RUN, ["started", *keys])
+    again = diary.tell(RUN, ["done", keys[0], keys[-1]])
+
+    assert len(fresh) == 16_001
+    assert again == {"done"}
+    assert diary.told(RUN) == {"started", "done", *keys}
+    sizes = [sum(map(len, item["facts"])) for item in diary._items.query(f"TOLD#{RUN}", "FACTS")]
+    assert max(sizes) < 400_000 < sum(sizes)  # DynamoDB's limit for an item, which moto does not hold to here
