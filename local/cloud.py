@@ -135,7 +135,7 @@ class Cloud:
         seams.check([seam for part in parts for seam in part.SEAMS])
         self._events.install()
         lambda_api.install(self._plane, self._invoker)
-        step_functions.install(self._plane, self._clock, self._feed, self._access, self._events.publish)
+        step_functions.install(self._plane, self._clock, self._feed, self._access, self._events.publish, self._metrics)
         transactions.install()
         expressions.install()
         self._door = control_plane.FrontDoor(

@@ -26,6 +26,7 @@ from local.feed import Feed
 from local.function_config import LATEST, named
 from local.iam import Access
 from local.lambda_plane import LambdaPlane, NoSuchFunctionError, ThrottledError
+from local.metrics import Metrics, metric
 from local.seams import Seam
 from local.wire import ACCOUNT, REGION, Json
 
@@ -53,15 +54,25 @@ SEAMS = (
 )
 
 
+COUNTED = {
+    "SUCCEEDED": "ExecutionsSucceeded",
+    "FAILED": "ExecutionsFailed",
+    "TIMED_OUT": "ExecutionsTimedOut",
+    "ABORTED": "ExecutionsAborted",
+}
+"""How an execution ended → what Step Functions counts."""
+
 type Publish = Callable[[Json], None]
 
 
-def install(plane: LambdaPlane, clock: VirtualClock, feed: Feed, access: Access, publish: Publish) -> None:
+def install(
+    plane: LambdaPlane, clock: VirtualClock, feed: Feed, access: Access, publish: Publish, metrics: Metrics
+) -> None:
     """Hook the interpreter to our clock, our functions and, with `publish`, our event bus."""
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
     _hook_waits(clock, feed)
     _hook_history(clock)
-    _hook_executions(clock, feed, publish)
+    _hook_executions(clock, feed, publish, metrics)
     _hook_lambda(plane, access)
 
 
@@ -88,13 +99,14 @@ def _hook_history(clock: VirtualClock) -> None:
     seams.replace(EventManager, "_get_current_timestamp", staticmethod(clock.now))
 
 
-def _hook_executions(clock: VirtualClock, feed: Feed, publish: Publish) -> None:
+def _hook_executions(clock: VirtualClock, feed: Feed, publish: Publish, metrics: Metrics) -> None:
     start, terminated = Execution.start, BaseExecutionWorkerCommunication.terminated
 
     def start_at_virtual_time(self: Execution) -> None:
         self.start_date = clock.now()
         feed.add("execution.started", execution=self.name, input=self.input_data)
         start(self)
+        metrics.put(metric("AWS/States", "ExecutionsStarted", StateMachineArn=self.state_machine_arn), 1)
         publish(_status_change(self, "RUNNING", self.start_date, None))
 
     def terminated_at_virtual_time(self: BaseExecutionWorkerCommunication) -> None:
@@ -108,6 +120,8 @@ def _hook_executions(clock: VirtualClock, feed: Feed, publish: Publish) -> None:
             error=execution.error,
             cause=execution.cause,
         )
+        if name := COUNTED.get(str(execution.status)):
+            metrics.put(metric("AWS/States", name, StateMachineArn=execution.state_machine_arn), 1)
         publish(_status_change(execution, execution.status, execution.stop_date, execution.stop_date))
 
     seams.replace(Execution, "start", start_at_virtual_time)

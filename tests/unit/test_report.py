@@ -612,8 +612,10 @@ def test_reporting_twice_writes_the_same(night: Night) -> None:
 
 def test_a_report_s_line_of_the_log_has_counts_codes_and_money_and_no_file_s_name(night: Night) -> None:
     night.begin()
+    reporter = Reporter(night.ledger, night.outputs, night.clock)
+    assert reporter.report(made.RUN).line["hold"] == ""  # not absent: a hold that was lifted would be shown on
     night.ledger.hold(made.RUN, Hold(HoldCode.API_REJECTED, "its words: canary", START))
-    line = Reporter(night.ledger, night.outputs, night.clock).report(made.RUN).line
+    line = reporter.report(made.RUN).line
     assert line == {
         "job": "triage",
         "state": "held",

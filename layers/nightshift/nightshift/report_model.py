@@ -133,7 +133,7 @@ class Report(Part, frozen=True):
         return {
             "job": self.job.name,
             "state": self.state,
-            "hold": self.hold.code if self.hold else None,
+            "hold": self.hold.code if self.hold else "",  # of a run's lines the latest that has one is shown
             "rows": self.rows,
             "answered": self.counts[RowClass.ANSWERED],
             "cost_usd": None if self.cost.actual_usd is None else float(self.cost.actual_usd),
