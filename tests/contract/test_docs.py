@@ -168,3 +168,9 @@ def json_type(kind: Any) -> str:
 
 def test_there_is_no_section_of_an_event_that_is_gone() -> None:
     assert sections(DOCS / "events.md")[1:] == [event.__name__ for event in events.EVENTS]
+
+
+def test_architecture_has_a_paragraph_for_each_function_and_for_no_other() -> None:
+    (flow,) = re.findall(r"^## 1\. .*?^## 2\.", (DOCS / "architecture.md").read_text(), re.MULTILINE | re.DOTALL)
+    functions = {path.parent.name for path in (sources.ROOT / "functions").glob("*/app.py")}
+    assert set(re.findall(r"^\* \*\*(\w+)\*\*", flow, re.MULTILINE)) == functions

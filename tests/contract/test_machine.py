@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nightshift import errors
+from nightshift.invariants import EDGES
 from nightshift.model import StepKind
 from tests.contract import sources
 from tests.contract.asl import is_end, problems
@@ -120,3 +121,32 @@ def returned_keys(path: Path) -> set[str]:
     (handler,) = (node for node in functions if node.name == "lambda_handler")
     (answer,) = (n.value for n in ast.walk(handler) if isinstance(n, ast.Return) and isinstance(n.value, ast.Dict))
     return {key.value for key in answer.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
+
+
+# ---------------------------------------------------------------- the pictures of docs/architecture.md
+
+
+def picture(first: str) -> set[tuple[str, str]]:
+    """Return the edges of the picture whose machine begins with a state, by the names that are shown."""
+    text = (sources.ROOT / "docs" / "architecture.md").read_text()
+    for drawn in re.findall(r"^```mermaid\nstateDiagram-v2\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        names = dict(re.findall(r"^ +(\w+): (.+)$", drawn, re.MULTILINE))
+        edges = re.findall(r"^ +(\S+) --> ([^\s:]+)", drawn, re.MULTILINE)
+        shown = {(names.get(one, one), names.get(other, other)) for one, other in edges}
+        if ("[*]", first) in shown:
+            return shown
+    return set()
+
+
+def test_the_picture_of_the_loop_has_the_machine_s_states_and_edges() -> None:
+    made = {("[*]", MACHINE["StartAt"])} | {(name, "[*]") for name, state in STATES.items() if is_end(state)}
+    for name, state in STATES.items():
+        to = [state, *state.get("Choices", ()), *state.get("Catch", ()), {"Next": state.get("Default")}]
+        made |= {(name, each["Next"]) for each in to if each.get("Next")}
+    assert picture("Check Status") == made
+
+
+def test_the_picture_of_a_chunk_has_the_edges_that_the_invariants_allow() -> None:
+    ends = {("[*]", "PLANNED"), ("COLLECTED", "[*]")}
+    assert picture("PLANNED") - ends == {(one.value, other.value) for one, other in EDGES}
+    assert ends <= picture("PLANNED")
