@@ -112,7 +112,7 @@ class Failure:
     sections: tuple[str, ...]
     """Of docs/operations.md: where the alarm's text leads, and where that leads."""
     doctor: str
-    """What `nightshift doctor` says; a regular expression."""
+    """What `nightshift doctor` says, a regular expression; empty where it has nothing to say."""
     show: str
     """What `nightshift show RUN` says; empty where there is no run yet."""
     outside: Callable[[Drill], None] = field(default=lambda drill: drill.cloud.api("faults", "DELETE"))
@@ -155,10 +155,12 @@ def carry_out(drill: Drill, failure: Failure) -> Ended:
     drill.watch(failure.before_looking)
     assert set(drill.rang()) - SILENCE == failure.alarms, drill.findings()
 
-    doctor = drill.person.types("nightshift doctor").text
-    said = must_say(doctor, failure.doctor)
-    if failure.show:
-        said = f"{said} … {must_say(drill.person.types('nightshift show RUN', drill.words()).text, failure.show)}"
+    expected = {"nightshift doctor": failure.doctor, "nightshift show RUN": failure.show}
+    said = [
+        must_say(drill.person.types(command, drill.words()).text, sentence)
+        for command, sentence in expected.items()
+        if sentence
+    ]
 
     failure.outside(drill)
     typed = follow(drill, failure.sections)
@@ -169,7 +171,7 @@ def carry_out(drill: Drill, failure: Failure) -> Ended:
     drill.watch_until(lambda: drill.now() > quiet_until)
     assert drill.ringing() - SILENCE == set()
     assert set(drill.rang()) - SILENCE == failure.alarms
-    return Ended(failure, said, tuple(each.typed for each in typed), ended)
+    return Ended(failure, " … ".join(said), tuple(each.typed for each in typed), ended)
 
 
 SILENCE = frozenset({"AuditSilent"})
