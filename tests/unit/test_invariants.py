@@ -296,9 +296,10 @@ def test_a_run_that_stands_still_is_told() -> None:
     assert codes(of_time(run(), [over], MINUTES_46)) == ["I6"]  # nothing is due of what is collected
 
 
-def test_what_was_put_off_stands_still_only_when_it_is_long_overdue() -> None:
+def test_what_was_put_off_or_just_collected_stands_still_only_when_the_next_look_is_long_overdue() -> None:
     due = START + timedelta(hours=1)
-    for stands, made in ((run(), chunk(not_before=due)), (run(retry_at=due), chunk())):
+    collected = of(ChunkState.COLLECTED, collected_at=due)
+    for stands, made in ((run(), chunk(not_before=due)), (run(retry_at=due), chunk()), (run(), collected)):
         assert codes(of_time(stands, [made], due + timedelta(minutes=45))) == []
         assert codes(of_time(stands, [made], due + timedelta(minutes=46))) == ["I6"]
 

@@ -184,8 +184,8 @@ def of_time(run: Run, chunks: Sequence[Chunk], now: datetime) -> Iterator[Violat
         if chunk.state in _AT_THE_API and chunk.sent_at is not None and chunk.sent_at + COLLECT_WITHIN < now:
             yield Violation("I4", f"{_name(chunk)} was sent more than 25 days ago and is not collected")
     since = run.changed_at or run.created
-    due = max([since, *_due(run, chunks)])  # the next look after that is what may not come
-    if run.state is RunState.OPEN and run.hold is None and now - due > STILL and not _flying(chunks, now):
+    last = max([since, *_moved(run, chunks)])  # the next look after that is what may not come
+    if run.state is RunState.OPEN and run.hold is None and now - last > STILL and not _flying(chunks, now):
         yield Violation("I6", f"{run.run_id} has not changed since {since:%Y-%m-%d %H:%M} UTC")
 
 
@@ -194,11 +194,10 @@ def _flying(chunks: Sequence[Chunk], now: datetime) -> bool:
     return any(c.state is ChunkState.SENT and c.sent_at is not None and now <= c.sent_at + IN_FLIGHT for c in chunks)
 
 
-def _due(run: Run, chunks: Sequence[Chunk]) -> Iterator[datetime]:
-    """Yield when something was put off to."""
-    for due in (run.retry_at, *(c.not_before for c in chunks if c.state is not ChunkState.COLLECTED)):
-        if due is not None:
-            yield due
+def _moved(run: Run, chunks: Sequence[Chunk]) -> Iterator[datetime]:
+    """Yield when something was put off to, or was collected: no look may have seen that yet."""
+    ends = (c.collected_at if c.state is ChunkState.COLLECTED else c.not_before for c in chunks)
+    yield from (moment for moment in (run.retry_at, *ends) if moment is not None)
 
 
 def of_batches(batches: Iterable[BatchView], claims: Mapping[BatchId, Claim], now: datetime) -> Iterator[Violation]:
