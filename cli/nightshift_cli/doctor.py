@@ -96,18 +96,21 @@ def _credentials(stack: Stack) -> Iterator[Found]:
 
 
 def _key(stack: Stack) -> Iterator[Found]:
-    from nightshift_cli.api import batches  # noqa: PLC0415 - the SDK takes a second
+    from nightshift_cli.api import NO_WORKSPACE, batches  # noqa: PLC0415 - the SDK takes a second
 
-    url = stack.outputs["AnthropicBaseUrl"]
+    url, workspace = stack.outputs["AnthropicBaseUrl"], stack.outputs.get("ApiWorkspaceId", NO_WORKSPACE)
+    what, todo = "the stack's key", stack.outputs["PutKeyCommand"]
+    if workspace != NO_WORKSPACE:
+        what, todo = f"your signature in {workspace}", "have your credentials given aws-external-anthropic:… there"
     with closing(batches(stack)) as api:
         try:
             api.probe()
         except Unauthorized as error:
-            yield Level.BAD, f"{url} does not take the stack's key: {error}", stack.outputs["PutKeyCommand"]
+            yield Level.BAD, f"{url} does not take {what}: {error}", todo
         except ApiError as error:
             yield Level.BAD, f"{url} does not answer as it should: {error}", "look again; https://status.claude.com"
         else:
-            yield Level.OK, f"{url} takes the stack's key"
+            yield Level.OK, f"{url} takes {what}"
 
 
 def _jobs(stack: Stack) -> Iterator[Found]:

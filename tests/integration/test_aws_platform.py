@@ -76,4 +76,4 @@ def test_a_night_without_a_key_ends_whole_and_each_role_asks_for_what_it_may(
     facts = {"endpoint": without_key.endpoint, "region": without_key.region, "outputs": without_key.outputs}
     file.write_text(json.dumps(facts))
     said = CliRunner().invoke(app, ["doctor", "--local"], catch_exceptions=False).stdout
-    assert f"{without_key.batches_api} takes" in said
+    assert f"{without_key.batches_api} takes your signature in wrkspc_01Local" in said
