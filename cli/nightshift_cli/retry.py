@@ -143,8 +143,8 @@ def retry(
         if not wanted("Ask these rows again?", yes=yes, dry_run=dry_run, told=told if json else None):
             put_json(told) if json else nothing_done()
             return
-        ref = proposal.ref if proposal.uploaded else start.upload(file, proposal.ref.key, tell=not json)
-    start.follow(ref, json=json, told=told)
+        ref = proposal.ref if proposal.uploaded else start.upload(file, proposal.ref.key)
+    start.follow(ref, json=json, fresh=not proposal.uploaded, told=told)
 
 
 def _failed(stack: Stack, run_id: RunId, named: Sequence[Again]) -> FailedRows:

@@ -43,39 +43,42 @@ class Start:
     wait: float
     """Seconds to wait for the run to appear."""
 
-    def upload(self, file: Path, key: str, *, tell: bool) -> InputRef:
-        """Upload the file, and tell a person so."""
+    def upload(self, file: Path, key: str) -> InputRef:
+        """Upload the file."""
         self.stack.clients("s3").upload_file(str(file), self.stack.outputs["InputBucketName"], key)
         # An upload in parts does not tell its version. Should somebody else have written the same key since, theirs is
         # the version that is followed here, and both have their runs.
-        ref = self.stack.inputs().pin(key)
-        if tell:
-            say(f"uploaded s3://{ref.bucket}/{ref.key}")
-        return ref
+        return self.stack.inputs().pin(key)
 
-    def follow(self, ref: InputRef, *, json: bool, told: Mapping[str, Any] | None = None) -> None:
+    def follow(self, ref: InputRef, *, json: bool, fresh: bool = True, told: Mapping[str, Any] | None = None) -> None:
         """Start the run of an uploaded file where its upload does not, and tell of it.
 
         Args:
             ref: the file.
             json: as an object.
+            fresh: it was uploaded just now.
             told: what the object has besides.
 
         Raises:
             typer.Exit: HELD, where the run is; NOT_SEEN, where it has not appeared.
         """
-        if self.nightly and not self.now:
-            if json:
-                put_json({**(told or {}), **_record(ref, None, "waits for the night")})
-            else:
-                say(f"job {self.job} is nightly: the file waits for the night. To run it now: submit it with --now.")
-            return
         run_id = run_id_for(self.job, ref)
         look = self.stack.command(f"show {run_id}")
         with interruptible(f"no longer waited for; its file is uploaded, and run {run_id} goes on. {look}"):
+            if fresh and not json:
+                say(f"uploaded s3://{ref.bucket}/{ref.key}")
+            if self.nightly and not self.now:
+                self._wait_for_the_night(ref, json=json, told=told or {})
+                return
             if self.nightly:
                 self._start_by_hand(ref)
             self._show(ref, run_id, json=json, told=told or {})
+
+    def _wait_for_the_night(self, ref: InputRef, *, json: bool, told: Mapping[str, Any]) -> None:
+        if json:
+            put_json({**told, **_record(ref, None, "waits for the night")})
+        else:
+            say(f"job {self.job} is nightly: the file waits for the night. To run it now: submit it with --now.")
 
     def tell(self, file: Path, key: str, *, json: bool) -> None:
         """Say what would come of a file."""
@@ -138,7 +141,7 @@ def submit(
     if dry_run:
         start.tell(file, key, json=json)
     else:
-        start.follow(start.upload(file, key, tell=not json), json=json)
+        start.follow(start.upload(file, key), json=json)
 
 
 def usable_job(stack: Stack, name: str) -> Job:
