@@ -1,5 +1,6 @@
 """What `sam build` makes is what runs: the same night from the built functions and layers."""
 
+import io
 import json
 import os
 import subprocess
@@ -11,8 +12,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from openpyxl import Workbook
 
-from local.running import RunningCloud, running_cloud
+from local.running import Item, RunningCloud, running_cloud
 from tests.conftest import DESK_PYTHON, ROOT
 from tests.integration.conftest import JOB, Night
 
@@ -47,17 +49,30 @@ def test_the_built_artefact_takes_an_upload_to_tickets(built: RunningCloud, tmp_
     assert len(night.tickets(run)) == 3
 
 
-def test_the_built_layer_reads_parquet(built: RunningCloud, tmp_path: Path) -> None:
-    night = Night(built, tmp_path)
-    night.job(text=JOB.replace("format: jsonl", "format: parquet"))
-    table = pa.Table.from_pylist(night.rows(3))
-    pq.write_table(table, file := tmp_path / "rows.parquet")
-    night.put(f"inbox/{night.name}/rows.parquet", file.read_bytes())
+def as_parquet(rows: list[Item]) -> bytes:
+    pq.write_table(pa.Table.from_pylist(rows), buffer := io.BytesIO())
+    return buffer.getvalue()
 
-    (run,) = night.settle()
 
-    assert night.harvest(run).complete
-    assert len(night.tickets(run)) == 3
+def as_workbook(rows: list[Item]) -> bytes:
+    book = Workbook()
+    for row in [tuple(rows[0]), *(tuple(row.values()) for row in rows)]:
+        book.active.append(row)
+    book.save(buffer := io.BytesIO())
+    return buffer.getvalue()
+
+
+def test_the_built_artefact_reads_parquet_and_excel(built: RunningCloud, tmp_path: Path) -> None:
+    nights = {"parquet": Night(built, tmp_path), "xlsx": Night(built, tmp_path)}
+    for form, write in (("parquet", as_parquet), ("xlsx", as_workbook)):
+        night = nights[form]
+        night.job(text=JOB.replace("format: jsonl", f"format: {form}"))
+        night.put(f"inbox/{night.name}/rows", write(night.rows(3)))  # what it is stands in it, not in its name
+
+    for night in nights.values():
+        (run,) = night.settle()
+        assert night.harvest(run).complete
+        assert len(night.tickets(run)) == 3
 
 
 @pytest.mark.usefixtures("built")

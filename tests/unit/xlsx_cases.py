@@ -112,6 +112,7 @@ _BACKWARDS = f'<row r="9"><c r="A9"><v>1</v></c>{_TEXT}</row><row r="3"><c r="A3
 _FAR = '<row r="1048576"><c r="A1048576"><v>1</v></c><c r="XFD9"><v>5</v></c><c r="B9" t="s"><v>1</v></c></row>'
 
 
+_PARTLESS = f'<workbook xmlns="{MAIN}"><sheets><sheet name="a" sheetId="2"/></sheets></workbook>'
 _LIST = b"PK\3\4" + bytes(5 << 20) + struct.pack("<4s8xIIxx", b"PK\5\6", 5 << 20, 4)
 
 
@@ -188,6 +189,7 @@ XLSX_CASES = [
     _file(65, "JSONL where Excel is wanted", GOOD, "UNSUPPORTED_TYPE"),
     _file(65, "gzip of Excel", pack(TEXTS), "UNSUPPORTED_TYPE"),
     _file(65, "a zip of something else", zipped({"a.csv": "id,body\n"}), "UNSUPPORTED_TYPE"),
+    _file(65, "a sheet that has no part", zipped(parts("") | {"book/main.xml": _PARTLESS}), "UNSUPPORTED_TYPE"),
     _file(65, "a letter", zipped(parts("") | {"book/_rels/main.xml.rels": _relations()}), "UNSUPPORTED_TYPE"),
     _file(
         65, "a binary workbook", zipped({"_rels/.rels": _relations(("officeDocument", "a.bin"))}), "UNSUPPORTED_TYPE"

@@ -30,10 +30,10 @@ _GZIP = b"\x1f\x8b"
 _GZIP_FORMAT = 16 + zlib.MAX_WBITS  # zlib's way of asking for gzip
 _WIDE = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 _KNOWN = (
-    (0, ZIP, "a zip or Office file"),
+    (0, ZIP, "a zip or Office file (an Excel workbook is `input.format: xlsx`)"),
     (0, b"\xd0\xcf\x11\xe0", "an old Office file, or a new one with a password"),
     (0, b"%PDF", "a PDF"),
-    (0, PARQUET, "a Parquet file"),
+    (0, PARQUET, "a Parquet file (`input.format: parquet`)"),
     (0, b"PARE", "an encrypted Parquet file"),
     (0, b"BZh", "bzip2"),
     (0, b"\xfd7zXZ", "xz"),

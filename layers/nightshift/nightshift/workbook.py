@@ -108,7 +108,7 @@ def _sheet(archive: ZipFile, main: str) -> tuple[str, datetime]:
         if tag == "workbookPr" and attributes.get("date1904") in {"1", "true"}:
             day_one = _DAY_ONE_1904
         if tag == "sheet" and not sheet and attributes.get("state", "visible") == "visible":
-            sheet = next(value for name, value in attributes.items() if name.endswith(" id"))
+            sheet = next((value for name, value in attributes.items() if name.endswith(" id")), "")
     return sheet, day_one
 
 
