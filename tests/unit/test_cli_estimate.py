@@ -20,6 +20,7 @@ from nightshift.prices import SOURCE, price_sheet
 from nightshift_cli.exits import Exit
 from nightshift_cli.rehearsal import RUN, Rehearsal, money_holds
 from tests.batches_api.server import start
+from tests.unit import parquet_cases, xlsx_cases
 from tests.unit.cli_stack import CliStack, Said, serving
 from tests.unit.conftest import START, MovableClock
 from tests.unit.fake_api import FakeApi
@@ -54,10 +55,18 @@ def rows(count: int, vary: int = 7) -> str:
 # ---------------------------------------------------------------- the rehearsal
 
 
-def rehearse(folder: Path, text: bytes, content: str, api: FakeApi, moment: MovableClock) -> Any:
-    (file := folder / "tickets.jsonl").write_text(content)
+def rehearse(folder: Path, text: bytes, content: str | bytes, api: FakeApi, moment: MovableClock) -> Any:
+    (file := folder / "tickets.jsonl").write_bytes(content.encode() if isinstance(content, str) else content)
     (plan := folder / "plan").mkdir()
     return Rehearsal(file, JobRef("triage", "jobs/triage.yaml", "v1"), text, plan, api, moment).plan()
+
+
+@pytest.mark.parametrize(("form", "data"), [("parquet", parquet_cases.TEXTS), ("xlsx", xlsx_cases.TEXTS)])
+def test_a_rehearsal_reads_the_formats_whose_readers_seek(
+    tmp_path: Path, clock: MovableClock, form: str, data: bytes
+) -> None:
+    rehearsed = rehearse(tmp_path, job().replace(b"jsonl", form.encode()), data, FakeApi(clock), clock)
+    assert (rehearsed.run.rows, [chunk.rows for chunk in rehearsed.chunks], rehearsed.holds) == (2, [2], [])
 
 
 @pytest.mark.parametrize("count", [7, 1500])
