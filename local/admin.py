@@ -16,7 +16,7 @@ from local.lambda_plane import LambdaPlane, NoSuchFunctionError, access_key_id
 from local.metrics import Metrics
 from local.wire import Json
 
-STEP = 3600.0
+STEP = 600.0
 """Virtual seconds that the clock is let jump at most while time is made to pass."""
 
 type Answer = tuple[HTTPStatus, object]
