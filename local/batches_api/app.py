@@ -9,6 +9,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from . import batches, control, organization, signatures, synchronous
+from .betas import betas_of
 from .call import Call, misbehave
 from .desk import Caller, Desk
 from .errors import ApiError, invalid_request
@@ -114,8 +115,7 @@ def _in_workspace(request: Request, workspace: str) -> Caller:
         raise invalid_request("anthropic-version: header is required")
     if version not in VERSIONS:
         raise invalid_request(f'anthropic-version: "{version}" is not a valid version')
-    betas = ",".join(request.headers.getlist("anthropic-beta"))
-    return Caller(workspace, version, frozenset(beta.strip() for beta in betas.split(",") if beta.strip()))
+    return Caller(workspace, version, betas_of(request.headers.getlist("anthropic-beta")))
 
 
 def _fault(desk: Desk, request: Request, name: Endpoint, now: float) -> Fault | None:

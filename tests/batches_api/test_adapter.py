@@ -61,7 +61,7 @@ def test_a_create_that_goes_wrong_has_its_class_and_is_posted_once(
     before = len(desk.control("audit")["posts"])
 
     with pytest.raises(ApiError) as caught:
-        api.create(Body(), timeout=5)
+        api.create(Body(), timeout=5, betas="")
 
     assert type(caught.value) is wanted
     assert getattr(caught.value, "answered", False) is (name == "overloaded")
@@ -71,23 +71,23 @@ def test_a_create_that_goes_wrong_has_its_class_and_is_posted_once(
 
 def test_a_full_queue_says_when_to_come_again_and_made_no_batch(desk: Desk, api: AnthropicBatches) -> None:
     desk.settings(queue_limit=5, queue_retry_after=90)
-    made = api.create(Body(), timeout=5)
+    made = api.create(Body(), timeout=5, betas="")
 
     with pytest.raises(NotAccepted) as caught:
-        api.create(Body(2), timeout=5)
+        api.create(Body(2), timeout=5, betas="")
 
     assert (caught.value.status, caught.value.retry_after) == (429, 90)
     assert [batch.id for batch in api.batches(START)] == [made.id]
 
 
 def test_a_key_that_is_rotated_in_mid_run_is_read_again_by_every_call(desk: Desk, api: AnthropicBatches) -> None:
-    made = api.create(Body(), timeout=5)
+    made = api.create(Body(), timeout=5, betas="")
     new = f"{desk.key}-rotated"
     desk.settings(keys=[new], workspaces={desk.key: desk.key, new: desk.key})
 
     assert api.batch(made.id) == made
     assert list(api.batches(START)) == [made]
-    assert api.create(Body(3), timeout=5).rows == 3
+    assert api.create(Body(3), timeout=5, betas="").rows == 3
     assert api.cancel(made.id).processing_status == "canceling"
     desk.advance(26)
     with api.results(api.batch(made.id)) as blocks:
@@ -97,7 +97,7 @@ def test_a_key_that_is_rotated_in_mid_run_is_read_again_by_every_call(desk: Desk
 def test_a_key_that_is_wrong_in_mid_run_is_refused_by_every_call_and_makes_nothing(
     desk: Desk, api: AnthropicBatches
 ) -> None:
-    made = api.create(Body(), timeout=5)
+    made = api.create(Body(), timeout=5, betas="")
     desk.advance(600)
     ended = api.batch(made.id)
     desk.settings(keys=["another"])
@@ -106,7 +106,7 @@ def test_a_key_that_is_wrong_in_mid_run_is_refused_by_every_call_and_makes_nothi
         api.probe,
         lambda: api.batch(made.id),
         lambda: list(api.batches(START)),
-        lambda: api.create(Body(), timeout=5),
+        lambda: api.create(Body(), timeout=5, betas=""),
         lambda: api.cancel(made.id),
         lambda: api.results(ended).__enter__(),
     ):
@@ -122,7 +122,7 @@ def test_a_batch_that_is_not_found_at_first_is_found_later_and_so_are_its_result
 ) -> None:
     desk.fault("retrieve", "not-found", seconds=120)
     desk.fault("results", "not-found", seconds=700)
-    made = api.create(Body(), timeout=5)
+    made = api.create(Body(), timeout=5, betas="")
 
     with pytest.raises(Rejected) as caught:
         api.batch(made.id)
@@ -137,7 +137,7 @@ def test_a_batch_that_is_not_found_at_first_is_found_later_and_so_are_its_result
 
 
 def test_results_that_are_said_to_be_elsewhere_are_not_asked_for(desk: Desk, api: AnthropicBatches) -> None:
-    made = api.create(Body(), timeout=5)
+    made = api.create(Body(), timeout=5, betas="")
     desk.advance(600)
     desk.fault("retrieve", "foreign-results-url", url="https://elsewhere.example/results")
 
@@ -148,7 +148,7 @@ def test_results_that_are_said_to_be_elsewhere_are_not_asked_for(desk: Desk, api
 def test_a_cancel_twice_or_too_late_changes_nothing_and_of_a_stranger_is_refused(
     desk: Desk, api: AnthropicBatches
 ) -> None:
-    made = api.create(Body(), timeout=5)
+    made = api.create(Body(), timeout=5, betas="")
     desk.advance(300)
 
     states = [api.cancel(made.id).processing_status for _ in range(2)]

@@ -502,3 +502,16 @@ def test_the_process_ends_by_sigterm_and_leaves_nothing_behind(tmp_path: Path, m
 
     assert process.returncode == 0
     assert list(scratch.iterdir()) == []
+
+
+def test_a_beta_that_there_is_not_is_refused_at_once_and_nothing_is_created(desk: Desk) -> None:
+    said = desk.http.post(
+        f"{desk.url}{BATCHES}",
+        json={"requests": requests(params())},
+        headers={"anthropic-beta": "output-300k-2026-03-24,new"},
+    )
+    assert (said.status_code, said.json()["error"]["message"]) == (
+        400,
+        "Unexpected value(s) `new` for the `anthropic-beta` header.",
+    )
+    assert list(desk.client.messages.batches.list()) == []

@@ -43,15 +43,15 @@ def test_every_call_of_the_adapter_is_signed_and_is_the_action_that_iam_knows(
     desk: Desk, api: AnthropicBatches
 ) -> None:
     api.probe()
-    made = api.create(Body(), timeout=5)
+    made = api.create(Body(), timeout=5, betas="")
     assert api.batch(made.id) == made
     assert list(api.batches(START)) == [made]
     assert api.cancel(made.id).processing_status == "canceling"
     desk.advance(60)
     with api.results(api.batch(made.id)) as blocks:
         assert b"".join(blocks).count(b'"canceled"') == made.rows
-    assert api.count_tokens({"model": "claude-haiku-5-5", "messages": [{"role": "user", "content": "hi"}]}) > 0
-    assert api.message(PARAMS, timeout=5)["type"] == "message"
+    assert api.count_tokens({"model": "claude-haiku-5-5", "messages": [{"role": "user", "content": "hi"}]}, "") > 0
+    assert api.message(PARAMS, timeout=5, betas="")["type"] == "message"
 
     assert signed(desk) == {
         "CancelBatchInference",
@@ -64,7 +64,7 @@ def test_every_call_of_the_adapter_is_signed_and_is_the_action_that_iam_knows(
 
 
 def test_a_batch_is_seen_in_its_own_workspace_only(desk: Desk, api: AnthropicBatches) -> None:
-    api.create(Body(), timeout=5)
+    api.create(Body(), timeout=5, betas="")
 
     with closing(signing_as(desk, session(), "wrkspc_01Other")) as other:
         assert list(other.batches(START)) == []
@@ -76,7 +76,7 @@ def test_a_signature_with_another_secret_is_refused_and_not_tried_again(desk: De
         with pytest.raises(Unauthorized, match="HTTP 403"):
             stranger.probe()
         with pytest.raises(Unauthorized, match="HTTP 403"):
-            stranger.create(Body(), timeout=5)
+            stranger.create(Body(), timeout=5, betas="")
     assert len(desk.control("audit")["posts"]) == before + 1
 
 
@@ -106,7 +106,7 @@ def test_a_body_that_is_not_the_signed_one_is_refused(desk: Desk, api: Anthropic
 
     before = len(desk.control("batches"))
     with pytest.raises(Unauthorized, match="HTTP 403"):
-        api.create(Swapped(), timeout=5)
+        api.create(Swapped(), timeout=5, betas="")
     assert len(desk.control("batches")) == before
 
 
@@ -119,7 +119,7 @@ def test_a_plan_is_read_twice_and_never_kept(api: AnthropicBatches) -> None:
             self.whole += 1
 
     body = Watched()
-    api.create(body, timeout=5)
+    api.create(body, timeout=5, betas="")
 
     assert body.whole == 2  # once for its digest, once for the wire
 

@@ -25,7 +25,9 @@ limits: {{max_reject_ratio: 1}}
 PHOTOS = """\
 job: {name}
 input: {{format: jsonl, id: id, optional: [photo]}}
-max_tokens: 64
+max_tokens: 300000
+betas: [output-300k-2026-03-24, files-api-2025-04-14]
+verify: {{sample: 5}}
 messages:
   - {{role: user, content: "You will see {{{{ sku }}}}."}}
   - {{role: assistant, content: "Show me."}}
@@ -114,7 +116,7 @@ def test_conversations_are_asked_behind_the_examples_and_what_is_none_is_rejecte
     plan = read(night, f"runs/{run['run_id']}/plan/g0-000001.jsonl").splitlines()
     sent = [json.loads(line)["params"]["messages"] for line in plan]
     assert ([len(each) for each in sent], sent[0][6:], sent[1][6:]) == ([9, 7], good[0], [last])
-    assert [(line["id"], line["answer"]) for line in night.lines(run, "output")] == [("0", "billing"), ("1", "billing")]
+    assert {line["id"]: line["answer"] for line in night.lines(run, "output")} == {"0": "billing", "1": "billing"}
     assert [line["code"] for line in night.lines(run, "rejects")] == ["BAD_CONVERSATION"] * 2 + ["EMPTY_BODY"]
     assert night.harvest(run).complete
 
@@ -134,6 +136,9 @@ def test_pictures_are_sent_and_those_that_the_api_would_refuse_cost_nothing(nigh
     assert (shown[:2], [block["type"] for block in alone]) == ([link, photo], ["image", "text"])
     assert {line["id"] for line in night.lines(run, "output")} == {"good", "none"}
     assert [line["code"] for line in night.lines(run, "rejects")] == ["BAD_MEDIA_TYPE", "BAD_BASE64"]
+    assert night.cloud.ledger(run["run_id"])[1][0]["betas"] == "output-300k-2026-03-24,files-api-2025-04-14"
+    verified = json.loads(read(night, f"runs/{run['run_id']}/verification.json"))
+    assert (verified["asked"], verified["answered"], verified["agree"]) == (2, 2, 2)  # no 300,000 without the header
     # The local API's own count: a picture is 1,600 tokens, whatever its bytes.
     assert 7 * 1_600 < run["estimate"]["input_tokens"] < 7 * 1_600 + 1_000
     assert night.harvest(run).complete

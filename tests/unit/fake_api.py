@@ -35,6 +35,8 @@ class FakeApi:
     """The requests that somebody wanted answered at once."""
     speak: Callable[[bytes], Mapping[str, Any]] = lambda _params: {}
     """Answers them, or raises."""
+    betas: list[str] = field(default_factory=list)
+    """What the `anthropic-beta` header of each of these was, in turn."""
     bodies: list[bytes] = field(default_factory=list)
     stored: dict[BatchId, BatchView] = field(default_factory=dict)
     lines: dict[BatchId, bytes] = field(default_factory=dict)
@@ -42,8 +44,9 @@ class FakeApi:
     def probe(self) -> None:
         self._up()
 
-    def create(self, body: RequestBody, timeout: float) -> BatchView:
+    def create(self, body: RequestBody, timeout: float, betas: str) -> BatchView:
         assert timeout > 0
+        self.betas.append(betas)
         sent = self._read(body)
         assert len(sent) == body.size
         if self.fail and (error := self.fail.pop(0)) is not None:
@@ -98,13 +101,15 @@ class FakeApi:
             self.stored[batch_id] = batch = replace(batch, processing_status="canceling")
         return batch
 
-    def count_tokens(self, params: Mapping[str, Any]) -> int:
+    def count_tokens(self, params: Mapping[str, Any], betas: str) -> int:
         self._up()
+        self.betas.append(betas)
         self.counted.append(params)
         return len(json.dumps(params)) // 4
 
-    def message(self, params: bytes, timeout: float) -> Mapping[str, Any]:
+    def message(self, params: bytes, timeout: float, betas: str) -> Mapping[str, Any]:
         assert timeout > 0
+        self.betas.append(betas)
         self._up()
         self.asked.append(params)
         return self.speak(params)

@@ -169,10 +169,28 @@ def _closed() -> Iterator[None]:
         OPEN.pop().close()
 
 
+@pytest.mark.parametrize(
+    ("ask", "answer"),
+    [
+        (lambda made, betas: made.create(Body(), timeout=5, betas=betas), WIRE),
+        (lambda made, betas: made.message(TICKET, timeout=5, betas=betas), {"type": "message"}),
+        (lambda made, betas: made.count_tokens({"messages": []}, betas), {"input_tokens": 7}),
+    ],
+    ids=["create", "message", "count_tokens"],
+)
+def test_the_betas_are_a_header_of_whatever_is_asked(server: Server, ask: Any, answer: dict[str, Any]) -> None:
+    server.answers = [say(200, answer), say(200, answer)]
+
+    ask(api(server.url), "a-2026-01-01,b-2026-02-02")
+    ask(api(server.url), "")
+
+    assert [headers.get("anthropic-beta") for _, _, headers, _ in server.seen] == ["a-2026-01-01,b-2026-02-02", None]
+
+
 def test_a_create_sends_the_body_as_it_is_and_returns_the_batch(server: Server) -> None:
     server.answers = [say(200, WIRE)]
 
-    made = api(server.url).create(Body(), timeout=5)
+    made = api(server.url).create(Body(), timeout=5, betas="")
 
     counts = {"processing": 2, "succeeded": 0, "errored": 0, "canceled": 0, "expired": 0}
     assert made == batch("msgbatch_01", request_counts=counts, created_at=datetime(2026, 11, 22, 2, tzinfo=UTC))
@@ -221,7 +239,7 @@ def test_each_answer_to_a_create_has_its_class_and_only_a_refused_key_is_tried_a
     server.answers = [answer]
 
     with pytest.raises(ApiError) as caught:
-        api(server.url).create(Body(), timeout=5)
+        api(server.url).create(Body(), timeout=5, betas="")
 
     assert type(caught.value) is kind
     assert len(server.posts()) == (2 if kind is Unauthorized else 1)
@@ -257,7 +275,7 @@ def test_only_the_api_s_own_error_says_that_the_api_is_done_with_a_create(server
     server.answers = [answer]
 
     with pytest.raises(Ambiguous) as caught:
-        api(server.url).create(Body(), timeout=5)
+        api(server.url).create(Body(), timeout=5, betas="")
 
     assert caught.value.answered is answered
 
@@ -266,7 +284,7 @@ def test_a_429_says_how_long_to_wait_within_reason(server: Server) -> None:
     for asked, seconds in [("17", 17.0), ("9999999", 3600.0), ("Sun, 22 Nov 2026 02:00:00 GMT", 60.0)]:
         server.answers = [refuse(429, "rate_limit_error", retry_after=asked)]
         with pytest.raises(NotAccepted) as caught:
-            api(server.url).create(Body(), timeout=5)
+            api(server.url).create(Body(), timeout=5, betas="")
         assert caught.value.retry_after == seconds
 
 
@@ -275,7 +293,7 @@ def test_a_server_that_never_answers_is_ambiguous_after_one_post(server: Server)
     server.answers = [lambda _: silence.wait(2) and None]  # type: ignore[list-item]
 
     with pytest.raises(Ambiguous, match="ReadTimeout"):
-        api(server.url).create(Body(), timeout=0.3)
+        api(server.url).create(Body(), timeout=0.3, betas="")
 
     silence.set()
     assert len(server.posts()) == 1
@@ -283,7 +301,7 @@ def test_a_server_that_never_answers_is_ambiguous_after_one_post(server: Server)
 
 def test_a_host_that_is_not_there_was_sent_nothing() -> None:
     with pytest.raises(NotSent):
-        api("http://127.0.0.1:1").create(Body(), timeout=5)
+        api("http://127.0.0.1:1").create(Body(), timeout=5, betas="")
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
@@ -291,7 +309,7 @@ def test_a_redirect_is_not_followed_with_the_tickets(server: Server, status: int
     server.answers = [say(status, location=f"{server.url}/elsewhere")]
 
     with pytest.raises(Redirected):
-        api(server.url).create(Body(), timeout=5)
+        api(server.url).create(Body(), timeout=5, betas="")
 
     assert [path for _, path, _, _ in server.seen] == ["/v1/messages/batches"]
 
@@ -299,7 +317,7 @@ def test_a_redirect_is_not_followed_with_the_tickets(server: Server, status: int
 def test_a_rotated_key_is_read_again_once(server: Server) -> None:
     server.answers = [refuse(401, "authentication_error"), say(200, WIRE)]
 
-    assert api(server.url).create(Body(), timeout=5).id == "msgbatch_01"
+    assert api(server.url).create(Body(), timeout=5, betas="").id == "msgbatch_01"
     assert [h["authorization"] for _, _, h, _ in server.seen] == ["Bearer sk-cached", "Bearer sk-fresh"]
 
 
@@ -307,7 +325,7 @@ def test_a_key_that_stays_wrong_is_unauthorized(server: Server) -> None:
     server.answers = [refuse(401, "authentication_error", "API key is invalid.")]
 
     with pytest.raises(Unauthorized, match=r"API key is invalid\. \(request req_1\)"):
-        api(server.url).create(Body(), timeout=5)
+        api(server.url).create(Body(), timeout=5, betas="")
     assert len(server.posts()) == 2
 
 
@@ -316,7 +334,7 @@ def test_a_message_is_asked_in_the_very_bytes_that_it_was_planned_in(server: Ser
     server.answers = [say(200, said)]
     planned = b'{ "model":"claude-haiku-5-5","max_tokens":64,"messages":[{"role":"user","content":"\xc3\xa9\\u00e9"}]}'
 
-    assert api(server.url).message(planned, timeout=5) == said
+    assert api(server.url).message(planned, timeout=5, betas="") == said
 
     ((method, path, headers, body),) = server.seen
     assert (method, path, body) == ("POST", "/v1/messages", planned)
@@ -330,7 +348,7 @@ def test_what_is_no_message_is_ambiguous_after_one_post_and_tells_no_ticket(serv
     server.answers = [answer]
 
     with pytest.raises(Ambiguous) as caught:
-        api(server.url).message(TICKET, timeout=5)
+        api(server.url).message(TICKET, timeout=5, betas="")
 
     assert len(server.posts()) == 1
     assert "secret ticket" not in repr(caught.value)
@@ -342,7 +360,7 @@ def test_a_message_that_never_comes_is_waited_for_as_long_as_was_said(server: Se
     server.answers = [lambda _: silence.wait(2) and None]  # type: ignore[list-item]
 
     with pytest.raises(Ambiguous, match="ReadTimeout"):
-        api(server.url).message(TICKET, timeout=0.3)
+        api(server.url).message(TICKET, timeout=0.3, betas="")
 
     silence.set()
     assert len(server.posts()) == 1
@@ -355,7 +373,7 @@ def test_what_is_no_count_of_tokens_is_trouble_with_the_api(server: Server, answ
     server.answers = [answer]
 
     with pytest.raises(Ambiguous):
-        api(server.url).count_tokens({"messages": []})
+        api(server.url).count_tokens({"messages": []}, "")
 
 
 @pytest.mark.parametrize(
@@ -401,9 +419,9 @@ READS: dict[str, tuple[Callable[[AnthropicBatches, str], object], Any]] = {
     "batch": (lambda made, _: made.batch(BatchId("msgbatch_01")), WIRE),
     "batches": (lambda made, _: list(made.batches(START)), PAGE),
     "cancel": (lambda made, _: made.cancel(BatchId("msgbatch_01")), WIRE),
-    "count_tokens": (lambda made, _: made.count_tokens({"messages": []}), {"input_tokens": 7}),
+    "count_tokens": (lambda made, _: made.count_tokens({"messages": []}, ""), {"input_tokens": 7}),
     "results": (read_results, {"custom_id": "a"}),
-    "message": (lambda made, _: made.message(TICKET, timeout=5), {"type": "message"}),
+    "message": (lambda made, _: made.message(TICKET, timeout=5, betas=""), {"type": "message"}),
 }
 
 
@@ -480,7 +498,7 @@ def test_a_plan_that_breaks_off_in_the_middle_of_a_post_leaves_its_outcome_open(
     server.answers = [hang_up]  # it has not had the whole body
 
     with pytest.raises(Ambiguous) as caught:
-        api(server.url).create(Broken(), timeout=5)
+        api(server.url).create(Broken(), timeout=5, betas="")
 
     assert "secret" not in repr(caught.value)
     assert caught.value.__cause__ is None

@@ -237,6 +237,7 @@ def test_the_digest_names_messages_and_examples() -> None:
         job(prompt=None, messages=one),
         job(prompt=None, messages=two),
         job(prompt=None, messages={"column": "body"}),
+        job(betas=["a-2026-01-01"]),
         job(examples=[{"row": {"body": "a"}, "answer": "b"}]),
         job(examples=[{"row": {"body": "a"}, "answer": "c"}]),
     ]

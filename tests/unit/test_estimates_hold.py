@@ -173,7 +173,7 @@ class Counter(FakeApi):
 
     table: Mapping[str, int] = field(default_factory=dict)
 
-    def count_tokens(self, params: Mapping[str, Any]) -> int:
+    def count_tokens(self, params: Mapping[str, Any], betas: str) -> int:  # noqa: ARG002 - none here
         return self.table[params["messages"][0]["content"]]
 
 

@@ -88,6 +88,40 @@ schedule: upload
     assert (job.schedule, job.cache.ttl, job.retry.generations) == ("upload", "5m", 0)
 
 
+@pytest.mark.parametrize(
+    ("model", "most", "longer"),
+    [
+        ("claude-haiku-5-5", 128_000, True),
+        ("claude-opus-5-5\nthinking: adaptive", 128_000, True),
+        ("claude-opus-5", 128_000, True),
+        ("claude-opus-4-8", 128_000, True),
+        ("claude-sonnet-5-5", 128_000, True),
+        ("claude-sonnet-4-6", 64_000, True),
+        ("claude-opus-4-5", 64_000, False),
+        ("claude-haiku-4-5", 64_000, False),
+        ("claude-fable-5-2\nthinking: adaptive", 128_000, False),
+    ],
+)
+def test_a_beta_makes_room_for_longer_answers_on_the_models_that_give_them(
+    model: str, most: int, *, longer: bool
+) -> None:
+    def refused(max_tokens: int, betas: str) -> bool:
+        text = SMALL.replace("max_tokens: 64", f"max_tokens: {max_tokens}\nmodel: {model}\nbetas: [{betas}]")
+        try:
+            return parse(text) is None
+        except BadJob as error:
+            return "max_tokens: `claude-" in str(error)
+
+    assert (refused(most, ""), refused(most + 1, "")) == (False, True)
+    assert refused(300_000, "output-300k-2026-03-24") is not longer
+    assert refused(300_000, "files-api-2025-04-14")
+
+
+def test_params_that_want_a_beta_are_passed_on_with_one() -> None:
+    made = parse(with_line("params: {context_management: {edits: []}}\nbetas: [context-management-2025-06-27]"))
+    assert (made.params, made.beta_header) == ({"context_management": {"edits": []}}, "context-management-2025-06-27")
+
+
 def test_table_none_means_no_table() -> None:
     assert parse(SMALL.replace("other]}", "other], table: none}")).output.table is None
 
@@ -102,7 +136,13 @@ def test_table_none_means_no_table() -> None:
         ("stream: true", "6: stream: a batch cannot stream: delete the line"),
         ("params: {top_p: 1}", "6: params.top_p: the API refuses it since version 2026-10-21, at any value: delete"),
         ("params: {max_tokens: 5}", "6: params.max_tokens: `max_tokens` is a field of the job: move the line to"),
-        ("params: {betas: [x]}", "6: params.betas: beta features belong to the batch's header, and this version sends"),
+        ("params: {betas: [x]}", "6: params.betas: `betas` is a field of the job: move the line to the top level"),
+        ("params: {anthropic_beta: x}", "6: params.anthropic_beta: beta features belong to the batch's header: write"),
+        ("params: {messages: []}", "6: params.messages: `messages` is a field of the job: move the line"),
+        ("params: {mcp_servers: []}", "6: params.mcp_servers: the API takes it with a beta: write `betas: [NAME]`"),
+        ("betas: [Output-300k]", "6: betas.0: String should match pattern"),
+        ("betas: output-300k-2026-03-24", "6: betas: Input should be a valid tuple"),
+        ("betas: [a-2026-01-01, a-2026-01-01]", "6: betas: must be different"),
         ("params: {colour: red}", "6: params.colour: no such key in a Messages request; known here: cache_control, "),
         ("params: {service_tier: priority}", "6: params.service_tier: must be `auto` or `standard_only`"),
         ("params: {output_config: {format: {}}}", "6: params.output_config.format: nightshift makes it from `output`"),
@@ -145,7 +185,12 @@ def test_what_a_job_cannot_have_is_refused_with_file_line_and_reason(line: str, 
     ("old", "new", "message"),
     [
         ("max_tokens: 64", "max_tokens: 0", "3: max_tokens: Input should be greater than or equal to 1"),
-        ("max_tokens: 64", "max_tokens: 128001", "3: max_tokens: Input should be less than or equal to 128000"),
+        ("max_tokens: 64", "max_tokens: 300001", "3: max_tokens: Input should be less than or equal to 300000"),
+        (
+            "max_tokens: 64",
+            "max_tokens: 128001",
+            "3: max_tokens: `claude-haiku-5-5` gives answers of at most 128,000 tokens; with `betas: [output-300k-202",
+        ),
         ("max_tokens: 64\n", "", "1: max_tokens: is missing"),
         ("job: triage", "job: Triage", "1: job: String should match pattern"),
         ("job: triage", "job: other", "1: job: the file is named triage, so this must be `job: triage`"),

@@ -142,6 +142,15 @@ def test_a_plan_holds_each_row_as_the_request_it_becomes_and_whose_it_is(desk: D
     assert desk.outputs.files[f"runs/{run.run_id}/job.yaml"] == JOB.encode()
 
 
+def test_the_betas_of_the_job_are_pinned_with_each_chunk_and_used_where_tokens_are_counted(desk: Desk) -> None:
+    run = desk.open(numbered(2), job=f"{batches_of(1)}betas: [a-2026-01-01, b-2026-02-02]\n")
+
+    assert desk.plan(run)
+
+    assert [chunk.betas for chunk in desk.chunks(run)] == ["a-2026-01-01,b-2026-02-02"] * 2
+    assert desk.api.betas == ["a-2026-01-01,b-2026-02-02"] * 2
+
+
 def test_a_finished_plan_is_counted_in_the_ledger(desk: Desk) -> None:
     run = desk.open(numbered(5), job=batches_of(2))
 
@@ -486,7 +495,7 @@ def put_aside(world: World, chunk: str, *rows: int, row_class: str = "expired") 
 
 @pytest.mark.parametrize(("number", "folder"), [(1, "plan"), (2, "plan-2")])
 def test_retries_are_the_same_requests_under_new_names(desk: Desk, number: int, folder: str) -> None:
-    run = replace(desk.open(numbered(7), job=batches_of(3)), plan=number)
+    run = replace(desk.open(numbered(7), job=f"{batches_of(3)}betas: [a-2026-01-01]\n"), plan=number)
     world = World(run, desk.inputs)
     assert world.planner.plan(run, LATER)
     put_aside(world, "g0-000001", 1, 3)
@@ -506,7 +515,7 @@ def test_retries_are_the_same_requests_under_new_names(desk: Desk, number: int, 
     )
     assert [json.loads(line)["custom_id"] for line in new] == names
     assert world.ledger.generation == 1
-    assert world.ledger.planned["g1-000001"].rows == 3
+    assert (world.ledger.planned["g1-000001"].rows, world.ledger.planned["g1-000001"].betas) == (3, "a-2026-01-01")
 
 
 def test_rows_that_were_cut_off_get_more_tokens_in_chunks_of_their_own_and_the_others_what_they_had(

@@ -87,7 +87,8 @@ def desk(ledger: DynamoLedger, clock: MovableClock) -> Desk:
     api = FakeApi(clock)
     ledger.create_run(run())
     for number in (1, 2):
-        ledger.plan_chunk(chunk(number, size=len(PLAN), sha256=hashlib.sha256(PLAN).hexdigest()))
+        betas = "a-2026-01-01" if number == 2 else ""
+        ledger.plan_chunk(chunk(number, size=len(PLAN), sha256=hashlib.sha256(PLAN).hexdigest(), betas=betas))
     ledger.finish_plan(run(rows=6, plan_digest="d"))
     return Desk(ledger, api, clock, Sender(ledger, api, PlanOnly(), clock))  # type: ignore[arg-type] # opens plans only
 
@@ -95,7 +96,7 @@ def desk(ledger: DynamoLedger, clock: MovableClock) -> Desk:
 def test_every_planned_chunk_becomes_one_batch(desk: Desk) -> None:
     assert desk.send() == 2
 
-    assert desk.api.bodies == [BODY, BODY]
+    assert (desk.api.bodies, desk.api.betas) == ([BODY, BODY], ["", "a-2026-01-01"])
     assert desk.states() == [ChunkState.SENT, ChunkState.SENT]
     assert [c.batch_id for c in desk.ledger.chunks(RUN)] == ["msgbatch_01", "msgbatch_02"]
     assert desk.ledger.intent() is None

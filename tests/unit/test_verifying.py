@@ -51,7 +51,7 @@ SCHEMA_JOB = JOB.replace(
     b"properties: {n: {type: integer}, ok: {type: boolean}}}",
 )
 TEXT_JOB = JOB.replace(b"labels: [billing, technical]", b"text: true")
-FILES_JOB = JOB + b"attachments: [{type: image, url: '{{ body }}'}]\n"
+FILES_JOB = JOB + b"attachments: [{type: image, url: '{{ body }}'}]\nbetas: [files-api-2025-04-14]\n"
 TOOLS_JOB = JOB + b"params: {tools: [{type: web_search_20250305, name: web_search}]}\n"
 
 
@@ -629,7 +629,7 @@ class TestSample:
         done(night, labelled(a), errored(b, "invalid_request_error"), canceled(c))
         night.api.speak = lambda _params: says_label()
         verify(night)
-        assert night.api.asked == [params(a)]
+        assert (night.api.asked, night.api.betas[-1]) == ([params(a)], "files-api-2025-04-14")
         assert (found(night)["sample"], found(night)["said_usd"]) == (1, usd(BOUND))
 
     def test_a_person_may_have_more_rows_asked_and_pays_for_those_only(self, night: Night) -> None:

@@ -22,10 +22,11 @@ class WordsApi(FakeApi):
     down_after: int | None = None
     """So many counts are answered, and then none."""
 
-    def count_tokens(self, params: Mapping[str, Any]) -> int:
+    def count_tokens(self, params: Mapping[str, Any], betas: str) -> int:
         if self.down_after is not None and len(self.counted) >= self.down_after:
             raise NotAccepted("too many requests", retry_after=60, status=429)
         self.counted.append(params)
+        self.betas.append(betas)
         texts = [block["text"] for block in params.get("system", [])]
         texts += [message["content"] for message in params["messages"]]
         return sum(map(self.count, texts))

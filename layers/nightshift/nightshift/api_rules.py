@@ -5,14 +5,16 @@ version 2026-10-21 of the API.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date, timedelta
 from typing import Any
 
 from nightshift.schema_rules import Problem, schema_problems
 
-MAX_TOKENS = 128_000
-"""The longest answer any model gives without a beta header, in tokens."""
+MAX_TOKENS = 300_000
+"""The longest answer any model gives, in tokens: in a batch, and with `LONG_ANSWERS`."""
+LONG_ANSWERS = "output-300k-2026-03-24"
+"""The beta that answers of more than `_USUAL_MOST` want (documentation of batch processing)."""
 
 MOST_ENCODED = {"image": 5 * 1024 * 1024, "document": 30_000_000}
 """Bytes of base64 of a picture (the API's errors: "image exceeds 5 MB maximum", of the text), and of a document: a
@@ -53,14 +55,15 @@ REFUSED = {
     "context_hint": "not available in a batch",
     "research_preview_2026_02": "not available in a batch",
     "fallbacks": "the API refuses it in a batch's requests",
-    "betas": "beta features belong to the batch's header, and this version sends none",
-    "anthropic_beta": "beta features belong to the batch's header, and this version sends none",
-    "messages": "nightshift makes it from `prompt`",
+    "anthropic_beta": "beta features belong to the batch's header: write `betas: [NAME]` at the top level",
 }
 """Keys that no job can use, and why."""
 
-JOB_FIELDS = frozenset({"model", "max_tokens", "system", "thinking"})
-"""Keys of a Messages request that are fields of the job itself."""
+JOB_FIELDS = frozenset({"betas", "max_tokens", "messages", "model", "system", "thinking"})
+"""Keys of a Messages request, and its header, that are fields of the job itself."""
+
+BETA_PASSED = frozenset({"compaction", "context_management", "mcp_servers"})
+"""Keys that `params` passes on in a job with betas (`types/beta/message_create_params.py` of the SDK)."""
 
 _MODEL = re.compile(r"claude-[a-z0-9]+(-[a-z0-9]+)*")
 _TAKES_A_BUDGET = re.compile(r"claude-(haiku-4-5|sonnet-4-5|opus-4-5|sonnet-4-6|opus-4-6)(-\d{8})?")
@@ -74,8 +77,10 @@ _ALWAYS_THINKS = re.compile(r"claude-(opus-5-5|fable|mythos)\b.*")
 _NOT_FORCED = re.compile(r"claude-(sonnet-5-5|fable-5-[1-9])\b.*")
 """Models that a tool cannot be forced on (release note of 1 September 2026)."""
 _SHORTER_ANSWERS = re.compile(r"claude-(haiku-4-5|sonnet-4-5|opus-4-5|sonnet-4-6)(-\d{8})?")
-_MOST_OF_SOME = 64_000
-"""Tokens of the longest answer of `_SHORTER_ANSWERS` (overview of the models)."""
+_MOST_OF_SOME, _USUAL_MOST = 64_000, 128_000
+"""Tokens of the longest answer of `_SHORTER_ANSWERS`, and of the other models (overview of the models)."""
+_LONGER_ANSWERS = re.compile(r"claude-(opus|sonnet)-(4-[678]|5|5-5)|claude-haiku-5-5")
+"""Models that take `LONG_ANSWERS`: Opus and Sonnet from 4.6 to 5.5, and Haiku 5.5; Fable and Mythos do not."""
 _EFFORTS = ("low", "medium", "high", "xhigh", "max")
 _LONGEST_USER_ID = 256
 """Characters (API reference)."""
@@ -109,16 +114,19 @@ def thinking_problem(model: str, kind: str, budget: int | None, max_tokens: int)
     return None
 
 
-def most_tokens(model: str) -> int:
+def most_tokens(model: str, betas: Collection[str]) -> int:
     """Return the tokens of a model's longest answer."""
-    return _MOST_OF_SOME if _SHORTER_ANSWERS.fullmatch(model) else MAX_TOKENS
+    if LONG_ANSWERS in betas and _LONGER_ANSWERS.fullmatch(model):
+        return MAX_TOKENS
+    return _MOST_OF_SOME if _SHORTER_ANSWERS.fullmatch(model) else _USUAL_MOST
 
 
-def max_tokens_problem(model: str, max_tokens: int) -> str | None:
+def max_tokens_problem(model: str, max_tokens: int, betas: Collection[str]) -> str | None:
     """Say why a model gives no answer of so many tokens, or return None."""
-    if max_tokens > (most := most_tokens(model)):
-        return f"`{model}` gives answers of at most {most:,} tokens"
-    return None
+    if max_tokens <= (most := most_tokens(model, betas)):
+        return None
+    why = f"`{model}` gives answers of at most {most:,} tokens"
+    return f"{why}; with `betas: [{LONG_ANSWERS}]`, {MAX_TOKENS:,}" if _LONGER_ANSWERS.fullmatch(model) else why
 
 
 def window(model: str) -> int:
@@ -131,11 +139,14 @@ def forces_tools(model: str, thinking: str) -> bool:
     return thinking == "disabled" and not _NOT_FORCED.fullmatch(model)
 
 
-def params_problems(params: Mapping[str, Any], *, formatted: bool, called: bool) -> Iterator[Problem]:
+def params_problems(
+    params: Mapping[str, Any], betas: Collection[str], *, formatted: bool, called: bool
+) -> Iterator[Problem]:
     """Yield what is wrong with `params`.
 
     Args:
         params: the job's.
+        betas: the job's.
         formatted: the job has labels, a schema or a tool of its own.
         called: the answer is the call of a tool.
     """
@@ -144,6 +155,9 @@ def params_problems(params: Mapping[str, Any], *, formatted: bool, called: bool)
             yield ("params", key), f"{REFUSED[key]}: delete the line"
         elif key in JOB_FIELDS:
             yield ("params", key), f"`{key}` is a field of the job: move the line to the top level"
+        elif key in BETA_PASSED:
+            if not betas:
+                yield ("params", key), "the API takes it with a beta: write `betas: [NAME]` at the top level"
         elif key not in PASSED:
             yield ("params", key), f"no such key in a Messages request; known here: {', '.join(sorted(PASSED))}"
     if params.get("service_tier", "auto") not in {"auto", "standard_only"}:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from statistics import fmean, stdev
 from typing import Any
 
+from nightshift.api_rules import BETA_PASSED
 from nightshift.caching import HITS, WORST_HITS, Plan, decide, least_prefix, why_not_at_all
 from nightshift.errors import ApiError
 from nightshift.job import Job
@@ -26,9 +27,9 @@ CLOSE = 0.015
 """Of the prompts' cost: with a spread of no more, no further request is counted. An error of 3 % is twice as much."""
 COUNTING = timedelta(minutes=2)
 """Requests are counted for so long at most: a hundred usually take some fifteen seconds."""
-COUNTED = frozenset(
-    {"cache_control", "messages", "model", "output_config", "system", "thinking", "tool_choice", "tools"}
-)
+COUNTED = BETA_PASSED | {
+    "cache_control", "messages", "model", "output_config", "system", "thinking", "tool_choice", "tools",
+}  # fmt: skip
 """Params that `count_tokens` takes (API reference)."""
 GUESSED = 4
 """Before the pilot, a text is taken to be this part of `max_tokens`."""
@@ -54,8 +55,9 @@ class Estimator:
         last = {"role": "user", "content": "."}
         shared = shared_params(plan.job, "") | {"messages": [*shared_messages(plan.job), last]}
         bare = {"model": plan.job.model, "messages": [last]}
+        betas = plan.job.beta_header
         try:
-            tokens = self._count(shared) - self._count(bare)
+            tokens = self._count(shared, betas) - self._count(bare, betas)
         except ApiError:
             return decide(plan, len(json.dumps(shared, ensure_ascii=False).encode()) // BYTES_PER_TOKEN, counted=False)
         return decide(plan, tokens, counted=True)
@@ -73,9 +75,10 @@ class Estimator:
         if run.prices is None or not chunks:
             return None
         billing = Billing.of(run, run.prices, job)
-        return estimated(run, job, billing, self._sample(chunks, billing, until), self.clock())
+        sample = self._sample(chunks, billing, until, job.beta_header)
+        return estimated(run, job, billing, sample, self.clock())
 
-    def _sample(self, chunks: Sequence[Chunk], billing: "Billing", until: datetime) -> Sample:
+    def _sample(self, chunks: Sequence[Chunk], billing: "Billing", until: datetime, betas: str) -> Sample:
         """Count requests until their cost is known well enough, as far as the API and the time allow."""
         counted: list[Counted] = []
         sample = Sample(sum(chunk.rows for chunk in chunks), sum(chunk.size for chunk in chunks), counted)
@@ -85,13 +88,13 @@ class Estimator:
                 break
             params = json.loads(params_of(line))
             try:
-                counted.append(Counted(len(line), self._count(params)))
+                counted.append(Counted(len(line), self._count(params, betas)))
             except ApiError:
                 return sample if counted else replace(sample, bytes_per_token=bytes_per_token(len(line), params))
         return sample
 
-    def _count(self, params: dict[str, Any]) -> int:
-        return self.api.count_tokens({name: value for name, value in params.items() if name in COUNTED})
+    def _count(self, params: dict[str, Any], betas: str) -> int:
+        return self.api.count_tokens({name: value for name, value in params.items() if name in COUNTED}, betas)
 
 
 def _close(sample: Sample, billing: "Billing") -> bool:

@@ -22,6 +22,7 @@ from nightshift.job_sections import (
     ROW_NUMBER,
     Attachment,
     Batch,
+    Beta,
     Budget,
     Cache,
     Example,
@@ -79,6 +80,8 @@ class Job(Section):
     """Pictures and documents of a row, in front of the last message's text."""
     examples: Annotated[tuple[Example, ...], or_file(tuple[Example, ...]), Field(strict=False, max_length=MOST)] = ()
     """Rows with the answers that they should get, shown to the model before each row; or `{file: NAME}`, JSON Lines."""
+    betas: Annotated[tuple[Beta, ...], Field(strict=False, max_length=10)] = ()
+    """Beta features that requests use, by the names of the `anthropic-beta` header: those of the batch as a whole."""
     params: dict[str, Any] = Field(default_factory=dict)
     """Anything else that a Messages request takes in a batch."""
     output: Output
@@ -96,6 +99,11 @@ class Job(Section):
     """When a run starts: once a night over all that lies there, or once per uploaded file."""
     ready_by: ReadyBy | None = None
     """Time of day (UTC) by which a run is to be done; one that is not is late, and an alarm says so."""
+
+    @property
+    def beta_header(self) -> str:
+        """The value of the `anthropic-beta` header of all that is asked; empty: there is none."""
+        return ",".join(self.betas)
 
     @cached_property
     def conversation(self) -> Conversation:
@@ -117,7 +125,7 @@ class Job(Section):
         """`max_tokens` of rows that are asked once more because it cut them off; None: none are."""
         if self.retry.cut_off is None:
             return None
-        raised = min(math.ceil(self.max_tokens * self.retry.cut_off), api_rules.most_tokens(self.model))
+        raised = min(math.ceil(self.max_tokens * self.retry.cut_off), api_rules.most_tokens(self.model, self.betas))
         return raised if raised > self.max_tokens else None
 
 
@@ -207,6 +215,8 @@ def _asking_problems(job: Job) -> Iterator[Problem]:
     for column in job.conversation.histories & {job.input.id, *job.input.optional, *job.output.carry}:
         yield ("messages", "column"), f"`{column}` holds messages: it is no id, not optional and not carried"
     yield from _attachment_problems(job)
+    if len(set(job.betas)) < len(job.betas):
+        yield ("betas",), "must be different"
     for index, example in enumerate(job.examples):
         try:
             asked(example, job.conversation, job.required)
@@ -235,14 +245,14 @@ def _refused_by_the_api(job: Job, today: date) -> Iterator[Problem]:
     kind = job.thinking.type if isinstance(job.thinking, Budget) else job.thinking
     for field, reason in {
         "model": api_rules.model_problem(job.model, today),
-        "max_tokens": api_rules.max_tokens_problem(job.model, job.max_tokens),
+        "max_tokens": api_rules.max_tokens_problem(job.model, job.max_tokens, job.betas),
         "thinking": api_rules.thinking_problem(job.model, kind, budget, job.max_tokens),
     }.items():
         if reason:
             yield (field,), reason
     called = job.output.tool_in(job.params)
     yield from api_rules.params_problems(
-        job.params, formatted=job.output.text is None, called=job.output.tool is not None
+        job.params, job.betas, formatted=job.output.text is None, called=job.output.tool is not None
     )
     if called is not None and called[1].get("strict") is not True:  # a strict one was looked at with all tools
         yield from schema_problems(called[1]["input_schema"], ("params", "tools", called[0], "input_schema"))

@@ -28,6 +28,9 @@ _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,37}")
 type Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 type Names = Annotated[tuple[Name, ...], Field(strict=False)]
 type Format = Literal["jsonl", "csv", "parquet", "xlsx"]
+type Beta = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*-20[0-9]{2}-[0-9]{2}-[0-9]{2}$", max_length=64)
+]
 type ReadyBy = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 
 

@@ -285,6 +285,8 @@ class Chunk:
     """Number of the plan that it is of: no other planner's chunk may go into the same plan."""
     raised: bool = False
     """Its rows were cut off by `max_tokens`, and are asked with a larger one."""
+    betas: str = ""
+    """Value of the `anthropic-beta` header that it is sent with, pinned as its bytes are; empty: none."""
     planned: Tally = field(default_factory=Tally)
     """Rejected, duplicate and skipped rows that were met while this chunk was filled."""
     cursor: tuple[int, int] = (0, 0)

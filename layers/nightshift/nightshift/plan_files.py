@@ -84,8 +84,8 @@ class _Once:
 class Draft:
     """A chunk that is being filled. Nothing of it exists before `finish`."""
 
-    def __init__(self, outputs: Outputs, run: Run, chunk: ChunkId, batch: Batch) -> None:
-        """Start a chunk of a run, within the limits of the job's `batch`."""
+    def __init__(self, outputs: Outputs, run: Run, chunk: ChunkId, batch: Batch, betas: str) -> None:
+        """Start a chunk of a run, within the limits of the job's `batch`, to be sent with these betas."""
         self.rows = 0
         self.counts: Counter[RowClass] = Counter()
         self._outputs = outputs
@@ -93,6 +93,7 @@ class Draft:
         self._chunk = chunk
         self._prefix = custom_id_prefix(run.run_id, chunk)
         self._batch = batch
+        self._betas = betas
         self._stack = ExitStack()
         self._plan = self._once(run_files.plan(run.run_id, chunk, run.plan))
         self._ids = self._once(run_files.ids(run.run_id, chunk, run.plan))
@@ -159,6 +160,7 @@ class Draft:
             size=self._plan.size,
             sha256=sha256,
             plan=self._run.plan,
+            betas=self._betas,
             planned=self.tally,
             cursor=cursor,
         )

@@ -187,7 +187,8 @@ class Planner:
         with closing(self._rows(work)) as rows:
             item = next(rows, None)
             while item is not None:
-                with Draft(self.outputs, work.run, chunk_id(0, work.chunks + 1), work.batch) as draft:
+                name = chunk_id(0, work.chunks + 1)
+                with Draft(self.outputs, work.run, name, work.batch, work.job.beta_header) as draft:
                     while item is not None and self._take(work, draft, item):
                         item = next(rows, None)
                     self._close(work, draft)

@@ -462,8 +462,14 @@ class BatchApi(Protocol):
         """Prove that the key works, at no cost."""
         ...
 
-    def create(self, body: RequestBody, timeout: float) -> BatchView:
-        """Create a batch: at most one POST, whatever happens. `timeout` in seconds."""
+    def create(self, body: RequestBody, timeout: float, betas: str) -> BatchView:
+        """Create a batch: at most one POST, whatever happens.
+
+        Args:
+            body: its requests.
+            timeout: in seconds.
+            betas: value of the `anthropic-beta` header; empty: none.
+        """
         ...
 
     def batch(self, batch_id: BatchId) -> BatchView:
@@ -478,16 +484,17 @@ class BatchApi(Protocol):
         """Ask for a batch to be canceled: what it has done by then is billed and can be had, once it has ended."""
         ...
 
-    def count_tokens(self, params: Mapping[str, Any]) -> int:
-        """Return the tokens of a request's prompt, as they would be billed. Free of charge."""
+    def count_tokens(self, params: Mapping[str, Any], betas: str) -> int:
+        """Return the tokens of a request's prompt, as they would be billed. Free of charge. `betas` as in `create`."""
         ...
 
-    def message(self, params: bytes, timeout: float) -> Mapping[str, Any]:
+    def message(self, params: bytes, timeout: float, betas: str) -> Mapping[str, Any]:
         """Ask one request and return the API's message: at most one POST that can cost anything, at the full price.
 
         Args:
             params: the request, as JSON.
             timeout: seconds of silence that are waited out.
+            betas: as in `create`.
         """
         ...
 

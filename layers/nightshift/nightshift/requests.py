@@ -60,12 +60,10 @@ class Renderer:
 
 def question_digest(job: Job) -> str:
     """Name everything that a job adds to a row, the cache aside."""
-    if (
-        job.messages is None and not job.attachments
-    ):  # as it was when there were only prompts: tickets and plans have these digests
+    own = b"\0" + job.model_dump_json(include={"prompt", "messages", "attachments", "betas"}).encode()
+    if job.messages is None and not job.attachments and not job.betas:
+        # As it was when there were only prompts: plans and tickets have these digests.
         own = opening("user") + b"\0" + (job.prompt or "").encode()
-    else:
-        own = b"\0" + job.model_dump_json(include={"prompt", "messages", "attachments"}).encode()
     return hashlib.sha256(_head(job, "") + own).hexdigest()
 
 

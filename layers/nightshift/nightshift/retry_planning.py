@@ -52,7 +52,7 @@ def plan_retries(run: Run, ledger: Ledger, outputs: Outputs, clock: Clock, until
             while item is not None:
                 if number > len(planned) + 1 and clock() > until:
                     return False
-                with Draft(outputs, run, chunk_id(run.generation + 1, number), job.batch) as draft:
+                with Draft(outputs, run, chunk_id(run.generation + 1, number), job.batch, job.beta_header) as draft:
                     while item is not None and draft.add(item[0], item[1], item[0].carry):
                         item = next(failed, None)
                     ledger.plan_chunk(replace(draft.finish((0, 0)), raised=raised))

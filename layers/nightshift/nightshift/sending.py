@@ -171,7 +171,7 @@ class Sender:
             self.ledger.not_sent(intent, not_before=None, error="the sender's time ran short before the POST")
             return False
         try:
-            batch = self.api.create(body, timeout=(deadline - now - LAST_WRITES).total_seconds())
+            batch = self.api.create(body, (deadline - now - LAST_WRITES).total_seconds(), chunk.betas)
         except Ambiguous as error:
             if not body.whole:
                 self._refused(intent, NotSent(f"The POST broke off before its last bytes. {error}"))

@@ -108,7 +108,7 @@ class Verifier:
                 continue  # somebody has asked it after all
             if self.clock() > stop_at:  # frozen before the mark: whoever came after may have counted the marks by now
                 return "ended early: time was up"
-            line, error = self._answer(row)
+            line, error = self._answer(row, proposal.job.beta_header)
             self.outputs.put(run_files.answered(run.run_id, row.outcome.custom_id), line)
             left -= answered(row.bound, line, answer_reader(proposal.job.output, proposal.job.params), prices).spent
             failures = failures + 1 if error is not None else 0
@@ -118,11 +118,11 @@ class Verifier:
                 return f"ended early: the API failed {FAILURES} times in a row, at last with {type(error).__name__}"
         return ""
 
-    def _answer(self, row: Sampled) -> tuple[bytes, ApiError | None]:
+    def _answer(self, row: Sampled, betas: str) -> tuple[bytes, ApiError | None]:
         """Ask a row; return what is to be kept of that, and the API's error."""
         begun = self.clock()
         try:
-            message = self.api.message(row.params, ROW_SECONDS)
+            message = self.api.message(row.params, ROW_SECONDS, betas)
         except ApiError as error:
             # An error of the API's own is not billed; where the answer was lost, nobody knows.
             perhaps = isinstance(error, Ambiguous) and not error.answered

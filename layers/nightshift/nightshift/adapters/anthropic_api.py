@@ -125,15 +125,15 @@ class AnthropicBatches:
         """See `ports.BatchApi`."""
         self._call(lambda client: client.messages.batches.list(limit=1))
 
-    def create(self, body: RequestBody, timeout: float) -> BatchView:
+    def create(self, body: RequestBody, timeout: float, betas: str) -> BatchView:
         """See `ports.BatchApi`."""
         try:
-            return self._post(body, timeout, self._key())
+            return self._post(body, timeout, betas, self._key())
         except Unauthorized:
             if isinstance(self._identity, AwsWorkspace):
                 raise  # there is no fresher signature
             fresh = self._identity(fresh=True)  # a 401 created nothing, so with a rotated key one more POST is safe
-            return self._post(body, timeout, fresh)
+            return self._post(body, timeout, betas, fresh)
 
     def batch(self, batch_id: BatchId) -> BatchView:
         """See `ports.BatchApi`."""
@@ -157,9 +157,9 @@ class AnthropicBatches:
         """See `ports.BatchApi`."""
         return _view(self._call(lambda client: client.messages.batches.cancel(batch_id, timeout=CANCEL_SECONDS)))
 
-    def count_tokens(self, params: Mapping[str, Any]) -> int:
+    def count_tokens(self, params: Mapping[str, Any], betas: str) -> int:
         """See `ports.BatchApi`."""
-        options: Any = {"timeout": COUNT_SECONDS}
+        options: Any = {"timeout": COUNT_SECONDS, "headers": _beta(betas)}
         # Not the SDK's own method, which warns of old models and takes no key that it does not know.
         counted: object = self._call(
             lambda client: client.post(COUNT_PATH, cast_to=MessageTokensCount, body=params, options=options)
@@ -169,10 +169,10 @@ class AnthropicBatches:
             raise Ambiguous("The API answered 200 with something that is not a count of tokens.")
         return tokens
 
-    def message(self, params: bytes, timeout: float) -> Mapping[str, Any]:
+    def message(self, params: bytes, timeout: float, betas: str) -> Mapping[str, Any]:
         """See `ports.BatchApi`. A 401 has cost nothing, so with a rotated key one more POST is safe."""
         options: Any = {
-            "headers": {"Content-Type": "application/json"},
+            "headers": {"Content-Type": "application/json"} | _beta(betas),
             "timeout": httpx2.Timeout(timeout, connect=CONNECT_SECONDS),
         }
         # Not the SDK's own method: it would not send these very bytes, and it refuses answers that may take long.
@@ -209,8 +209,8 @@ class AnthropicBatches:
             raise Redirected(f"The results of {batch.id} are said to be at {url.host}, not at {base.host}; not asked.")
         return str(url)
 
-    def _post(self, body: RequestBody, timeout: float, key: str) -> BatchView:
-        headers = {"Content-Type": "application/json", "Content-Length": str(body.size)}
+    def _post(self, body: RequestBody, timeout: float, betas: str, key: str) -> BatchView:
+        headers = {"Content-Type": "application/json", "Content-Length": str(body.size)} | _beta(betas)
         limits = httpx2.Timeout(timeout, connect=CONNECT_SECONDS)
         try:
             with self._client(key, limits) as client:
@@ -268,6 +268,10 @@ class AnthropicBatches:
         if isinstance(self._identity, AwsWorkspace):
             return self._identity.client(**options)
         return anthropic.Anthropic(api_key=key, **options)
+
+
+def _beta(betas: str) -> dict[str, str]:
+    return {"anthropic-beta": betas} if betas else {}
 
 
 def _blocks(response: Any) -> Iterator[bytes]:
