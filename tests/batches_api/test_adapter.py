@@ -159,3 +159,18 @@ def test_a_cancel_twice_or_too_late_changes_nothing_and_of_a_stranger_is_refused
     assert (late.request_counts["succeeded"], late.request_counts["canceled"]) == (2, 2)
     with pytest.raises(Rejected):
         api.cancel(BatchId("msgbatch_of_nobody"))
+
+
+def test_a_batch_that_has_ended_is_deleted_with_its_results_and_one_that_is_gone_counts_as_deleted(
+    desk: Desk, api: AnthropicBatches
+) -> None:
+    made = api.create(Body(2), timeout=5, betas="")
+    with pytest.raises(Rejected):
+        api.delete(made.id)  # it has not ended
+    desk.advance(600)
+
+    api.delete(made.id)
+    api.delete(made.id)
+
+    with pytest.raises(Rejected):
+        api.batch(made.id)

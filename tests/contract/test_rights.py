@@ -183,7 +183,12 @@ def test_on_aws_a_role_may_ask_the_api_for_what_its_function_does_in_the_one_wor
         "StatusFunctionRole": {"GetBatchInference", "ListBatchInferences", "CancelBatchInference"},
         "ResultsFunctionRole": {"GetBatchInference"},
         "VerifyFunctionRole": {"CreateInference"},
-        "AuditFunctionRole": {"GetBatchInference", "ListBatchInferences", "CancelBatchInference"},
+        "AuditFunctionRole": {
+            "GetBatchInference",
+            "ListBatchInferences",
+            "CancelBatchInference",
+            "DeleteBatchInference",
+        },
     }
 
 

@@ -51,6 +51,15 @@ def cut_off(story: Story) -> None:
     story.upload("b", rows=7)
 
 
+def deleted(story: Story) -> None:
+    """The job wants its batches deleted at the API when they are collected; the audit has hours for it."""
+    story.job(chunk=3, generations=2, delete="true")
+    story.deletes = True
+    story.world.fault("rows", "overloaded", rate=0.5, first_times=1)
+    story.upload("a", rows=5)
+    story.later(4 * 3600, lambda: None)
+
+
 def hold(story: Story) -> None:
     """A person holds the run at some moment, and lets it go on later."""
     story.job(chunk=2)
@@ -202,6 +211,7 @@ SCENARIOS: Mapping[str, Callable[[Story], None]] = {
         night,
         retries,
         cut_off,
+        deleted,
         hold,
         cancel,
         rotated_key,

@@ -35,7 +35,7 @@ output:
 pilot: {pilot}
 verify: {verify}
 cache: {{ttl: 1h, when: always}}
-batch: {{max_rows: {chunk}, max_bytes: 50000000}}
+batch: {{max_rows: {chunk}, max_bytes: 50000000, delete_after_collect: {delete}}}
 limits: {{max_rows: 1000, max_reject_ratio: 0.9, max_usd: {max_usd}}}
 retry: {{generations: {generations}, cut_off: {cut_off}}}
 schedule: {schedule}
@@ -51,6 +51,7 @@ PLAIN: Mapping[str, Any] = {
     "verify": "none",
     "max_usd": 25,
     "chunk": 3,
+    "delete": "false",
     "generations": 1,
     "cut_off": "null",
     "schedule": "upload",
@@ -97,6 +98,8 @@ class Story:
     """A ticket that takes nothing more."""
     raised: int | None = None
     """`max_tokens` of rows that are asked once more because it cut them off; None: none is."""
+    deletes: bool = False
+    """The job wants its batches deleted, and there is time for it."""
     foreign: int = 0
     """Batches that somebody else makes in the workspace."""
     approves: frozenset[HoldCode] = frozenset()

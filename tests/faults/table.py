@@ -36,6 +36,7 @@ GROUPS = {
     "audit": "the audit",
     "loops": "the audit",
     "salvaging": "the audit",
+    "deleting": "the audit",
     "control": "a person's commands",
 }
 """Module of the core → the row that its boundaries are counted in."""

@@ -79,6 +79,7 @@ def judge(story: Story) -> Verdict:
                 found.problems.append(f"{run.run_id} stays held: {run.hold.code}: {run.hold.reason}")
         else:
             found.problems.append(f"I6 {run.run_id} is open and not held at the end")
+        found.problems += _deleted(story, run, chunks)
     found.problems += _verified(story, list(ledger.runs.values()))
     if ledger.intent is not None and not found.held:
         found.problems.append("an intent stands at the end")
@@ -153,6 +154,15 @@ def _spent(run: Run, chunks: list[Chunk], cost: Mapping[tuple[str, str], int]) -
     billed = sum(paid for (batch, row), paid in cost.items() if batch in collected and row not in unseen)
     if run.spent != (billed if run.prices is not None else 0):
         yield f"{run.run_id} has spent {run.spent}, and the API billed {billed}"
+
+
+def _deleted(story: Story, run: Run, chunks: list[Chunk]) -> Iterator[str]:
+    """Hold what the API has deleted against what the job wants, of a run that is done; of another, nothing may be."""
+    batches = story.world.api.store.batches
+    gone = sum(batches[chunk.batch_id].deleted for chunk in chunks if chunk.batch_id is not None)
+    wanted = len(chunks) if story.deletes and run.state is RunState.DONE else 0
+    if gone != wanted and not _missing(run):
+        yield f"{run.run_id}, {run.state}: {gone} batches are deleted at the API, and {wanted} should be"
 
 
 def _outcome(result: Any) -> str:

@@ -47,7 +47,7 @@ def test_a_night_without_a_key_ends_whole_and_each_role_asks_for_what_it_may(
     without_key: RunningCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     night = Night(without_key, tmp_path)
-    night.job("verify: {sample: 2}\nschedule: upload")
+    night.job("verify: {sample: 2}\nbatch: {delete_after_collect: true}\nschedule: upload")
     rows = night.rows(4)
     night.fault("create", "accept-then-close", times=1)
     night.fault("rows", "overloaded", text=rows[1]["body"], first_times=1)
@@ -55,7 +55,7 @@ def test_a_night_without_a_key_ends_whole_and_each_role_asks_for_what_it_may(
 
     (run,) = night.settle()
     without_key.ask("fire", post=True, name="AuditFunctionRegularly")
-    night.until(lambda: "AuditHeartbeat" in str(without_key.ask("logs")))
+    night.until(lambda: "deleted at the API" in str(without_key.ask("logs")))
 
     assert night.harvest(run).complete
     assert len(night.tickets(run)) == 4

@@ -1,5 +1,6 @@
 """A ledger and a clock for the use cases: the real adapter over a local AWS, and a time that the test moves."""
 
+import signal
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +25,14 @@ class MovableClock:
 
     def move(self, **by: float) -> None:
         self.moment += timedelta(**by)
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Let child processes take Ctrl-C, also where who runs the tests ignores it, as what a shell puts aside does."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -27,6 +27,8 @@ class FakeApi:
     """Batches that are said not to be there."""
     cancels: list[BatchId] = field(default_factory=list)
     """Batches that somebody asked to cancel, in order."""
+    deleted: list[BatchId] = field(default_factory=list)
+    """Batches that somebody asked to delete, in order."""
     before_end: Callable[[], None] = lambda: None
     """Happens in the middle of each create's body."""
     counted: list[Mapping[str, Any]] = field(default_factory=list)
@@ -79,6 +81,13 @@ class FakeApi:
         counts = {"processing": 0, "succeeded": old.rows} if counts is None else counts
         self.stored[batch_id] = replace(old, processing_status="ended", request_counts=counts, ended_at=self.clock())
         self.lines[batch_id] = lines
+
+    def delete(self, batch_id: BatchId) -> None:
+        self._up()
+        if (there := self.stored.get(batch_id)) is not None and there.processing_status != "ended":
+            raise Rejected("In progress batches cannot be deleted.", status=400)
+        self.deleted.append(batch_id)
+        self.stored.pop(batch_id, None)
 
     def batch(self, batch_id: BatchId) -> BatchView:
         self._up()

@@ -9,6 +9,7 @@ import pytest
 from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.audit import OF_BATCHES, OF_RUNS, Audited, Auditor, Metric
 from nightshift.decision import fingerprint
+from nightshift.deleting import Deleter
 from nightshift.errors import Ambiguous, BadTrigger
 from nightshift.intake import Intake
 from nightshift.loops import LoopKeeper
@@ -49,6 +50,7 @@ class Desk:
             Intake(self.ledger, self.inputs, self.executions, self.clock),
             Sender(self.ledger, self.api, MemoryOutputs(), self.clock),
             Salvager(self.ledger, self.api, self.clock),
+            Deleter(self.ledger, self.api, self.clock),
             LoopKeeper(self.ledger, self.executions, self.clock),
             self.clock,
         )

@@ -26,6 +26,9 @@ main()
 """
 
 
+pytestmark = pytest.mark.usefixtures("ctrl_c")
+
+
 @pytest.fixture
 def nightshift(aws_endpoint: str, ledger: DynamoLedger, runs_table: str) -> Iterator[CliStack]:
     with serving() as plane:
@@ -45,8 +48,12 @@ def interrupted(nightshift: CliStack, *words: str | Path, on_stderr: bool) -> tu
         assert child.stderr is not None
         (child.stderr if on_stderr else child.stdout).readline()
         child.send_signal(signal.SIGINT)
-        said = child.stderr.read()
-        return child.wait(60), said
+        try:
+            _, said = child.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            raise
+        return child.returncode, said
 
 
 def test_watch_stops_watching(nightshift: CliStack) -> None:

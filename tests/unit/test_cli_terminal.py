@@ -38,6 +38,9 @@ CURSOR = re.compile(r"\x1b\[[?0-9;]*[A-Za-ln-z]")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
+pytestmark = pytest.mark.usefixtures("ctrl_c")
+
+
 @pytest.fixture
 def nightshift(aws_endpoint: str, ledger: DynamoLedger, runs_table: str) -> Iterator[CliStack]:
     """A stack with a run at work that has all there is to be told of, and one that is held."""
@@ -88,6 +91,7 @@ def seen(nightshift: CliStack, columns: int, *words: str, **environment: str) ->
                 break
             if words[0] == "watch" and b"cost" in told:
                 child.send_signal(signal.SIGINT)
+        child.kill()  # where it has not ended by itself
     os.close(here)
     return CURSOR.sub("", told.decode()).replace("\r", "")
 

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, assert_never
 
 from nightshift.decision import settles_at
+from nightshift.deleting import Deleter
 from nightshift.errors import ApiError
 from nightshift.intake import REMEMBERED, Due, Intake, Opened
 from nightshift.invariants import Violation, of_run, of_time
@@ -123,6 +124,7 @@ class Auditor:
     intake: Intake
     sender: Sender
     salvager: Salvager
+    deleter: Deleter
     keeper: LoopKeeper
     clock: Clock
 
@@ -161,6 +163,7 @@ class Auditor:
         audited.check("runs", partial(self._runs, audited, self._loop, self._hold_against), *OF_RUNS)
         # Behind the runs, since results that hang may use up the time.
         audited.check("batches", partial(self._batches, audited, deadline), *OF_BATCHES)
+        audited.check("deletions", partial(self._delete, audited, deadline))
         if audited.metrics[Metric.SALVAGED]:  # a held run may want its loop for what it has now
             audited.check("loops", partial(self._runs, audited, self._loop))
         return audited
@@ -196,6 +199,11 @@ class Auditor:
         runs = {run_token(run.run_id): run.run_id for run in known}
         for found in self.salvager.look(runs, deadline - MARGIN):
             audited.note(_BATCHES.get(found.fate), f"batch {found.batch_id}: {found.fate}: {found.why}")
+
+    def _delete(self, audited: Audited, deadline: datetime) -> None:
+        """Delete what the API keeps of runs that are done, where their jobs want it."""
+        for run, batches in self.deleter.delete(self.ledger.runs_since(self.clock() - REMEMBERED), deadline - MARGIN):
+            audited.note(None, f"{run.run_id}: its {batches} batches are deleted at the API")
 
     def _runs(self, audited: Audited, *looks: Callable[[RunId, Audited], None]) -> None:
         """Look at every open run, in each of these ways."""

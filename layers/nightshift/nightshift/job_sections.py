@@ -286,6 +286,8 @@ class Batch(Section):
     """Requests; the API takes 100,000."""
     max_bytes: int = Field(default=50_000_000, ge=1_000_000, le=250_000_000)
     """Bytes of the body; the API takes 256 MB."""
+    delete_after_collect: bool = False
+    """The API deletes a run's batches, which it keeps for 29 days otherwise, once the run is done."""
 
 
 class Limits(Section):

@@ -473,6 +473,10 @@ class Run:
     """The estimate after the pilot."""
     max_usd: int = 0
     """`limits.max_usd` of the job, in picodollars; 0: no cap."""
+    delete_batches: bool = False
+    """Its batches are to be deleted at the API once it is done."""
+    batches_deleted: bool = False
+    """They are, but for those with rows that were missing."""
     verify: int = 0
     """Rows that are to be asked of the synchronous API once the run is done."""
     verified: bool = False

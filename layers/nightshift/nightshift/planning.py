@@ -289,6 +289,7 @@ class Planner:
                 pilot_wait=pilot.wait_seconds if pilot is not None else 0,
                 max_usd=amount_of(limits.max_usd) if limits.max_usd is not None else 0,
                 verify=verify.sample if verify is not None else 0,
+                delete_batches=work.job.batch.delete_after_collect,
                 rows=work.records,
                 plan_digest=digest,
                 leftover=work.leftover,

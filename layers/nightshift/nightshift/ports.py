@@ -201,6 +201,10 @@ class Ledger(Protocol):
         """Record that the report was written at this fingerprint; with `done`, end the run."""
         ...
 
+    def batches_deleted(self, run_id: RunId) -> None:
+        """Record that the run's batches are deleted at the API."""
+        ...
+
     # --- nights
     def night_due(self, at: datetime) -> None:
         """Write down, if nobody has, that the schedule was meant to fire then."""
@@ -236,7 +240,7 @@ class Ledger(Protocol):
         ...
 
     def finish_plan(self, run: Run) -> None:
-        """Store rows, plan_digest, leftover, max_generations, estimate, caps and `planned`, once."""
+        """Store what the plan and its job say of the run, and `planned`, once."""
         ...
 
     # --- money
@@ -482,6 +486,10 @@ class BatchApi(Protocol):
 
     def cancel(self, batch_id: BatchId) -> BatchView:
         """Ask for a batch to be canceled: what it has done by then is billed and can be had, once it has ended."""
+        ...
+
+    def delete(self, batch_id: BatchId) -> None:
+        """Delete a batch that has ended, with its results; one that is not there is deleted already."""
         ...
 
     def count_tokens(self, params: Mapping[str, Any], betas: str) -> int:

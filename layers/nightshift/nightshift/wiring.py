@@ -166,6 +166,7 @@ def auditor() -> "Auditor":
     from nightshift.adapters.s3 import S3Inputs, S3Outputs
     from nightshift.adapters.stepfunctions import StepFunctionsExecutions
     from nightshift.audit import Auditor
+    from nightshift.deleting import Deleter
     from nightshift.intake import Intake
     from nightshift.loops import LoopKeeper
     from nightshift.salvaging import Salvager
@@ -181,6 +182,7 @@ def auditor() -> "Auditor":
         Intake(ledger, S3Inputs(_client("s3"), settings.input_bucket), executions, clock.now),
         Sender(ledger, api, outputs, clock.now),
         Salvager(ledger, api, clock.now),
+        Deleter(ledger, api, clock.now),
         LoopKeeper(ledger, executions, clock.now),
         clock.now,
     )

@@ -55,7 +55,8 @@ READ_SECONDS = 60.0
 POLL_SECONDS = 10.0
 """For each question about batches: a look makes several, in the two minutes that its function has."""
 CANCEL_SECONDS = 10.0
-"""For each of the cancels that one look makes: one that is slow shall not use up the time of the others."""
+"""For each of the cancels that one look makes, and of an audit's deletions: one that is slow shall not use up the time
+of the others."""
 BLOCK = 256 * 1024
 """Bytes: a results stream is read in blocks of this size; the SDK's own iterator reads 64 bytes at a time."""
 PAGE = 1000
@@ -156,6 +157,14 @@ class AnthropicBatches:
     def cancel(self, batch_id: BatchId) -> BatchView:
         """See `ports.BatchApi`."""
         return _view(self._call(lambda client: client.messages.batches.cancel(batch_id, timeout=CANCEL_SECONDS)))
+
+    def delete(self, batch_id: BatchId) -> None:
+        """See `ports.BatchApi`."""
+        try:
+            self._call(lambda client: client.messages.batches.delete(batch_id, timeout=CANCEL_SECONDS))
+        except Rejected as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
 
     def count_tokens(self, params: Mapping[str, Any], betas: str) -> int:
         """See `ports.BatchApi`."""

@@ -244,6 +244,10 @@ class DynamoLedger:
         else:
             self._change_run(run_id, reported=fingerprint)
 
+    def batches_deleted(self, run_id: RunId) -> None:
+        """See `ports.Ledger`."""
+        self._change_run(run_id, batches_deleted=True)
+
     def _change_run(self, run_id: RunId, when: str = "", values: dict[str, Any] | None = None, **sets: Any) -> None:
         when = f"attribute_exists(#pk) AND ({when})" if when else "attribute_exists(#pk)"
         self._items.apply(Change(run_key(run_id), _encoded(sets), when=when, values=values or {}))
@@ -331,6 +335,7 @@ class DynamoLedger:
             estimate=run.estimate,
             max_usd=run.max_usd,
             verify=run.verify,
+            delete_batches=run.delete_batches,
         )
 
     # --- money
