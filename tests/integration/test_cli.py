@@ -96,7 +96,10 @@ def test_a_run_that_the_api_refused_is_planned_and_sent_anew_with_the_mended_job
     folders = {item["Key"].removeprefix(home).split("/")[0] for item in listed["Contents"]}
     assert folders >= {"plan-2", "rejects-2", "job-2.yaml", "job.yaml"}
     assert folders.isdisjoint({"plan", "rejects"})
-    assert "          output/ failed/ rejects-2/ raw/ report.json" in nightshift("show", run["run_id"])[1].splitlines()
+    assert (
+        "          output.jsonl output/ failed/ rejects-2/ raw/ report.json"
+        in nightshift("show", run["run_id"])[1].splitlines()
+    )
 
 
 def test_a_run_that_is_held_by_hand_stays_where_it_is_until_it_is_resumed(

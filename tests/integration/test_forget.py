@@ -87,8 +87,8 @@ def test_a_row_is_gone_from_every_file_and_its_ticket_and_replay_does_not_bring_
     assert kinds >= {"jsonl", "ids", "csv", "json", "html"}
     totals = {run["run_id"]: totals_of(nightshift, run, tmp_path / "before") for run in runs}
 
-    dry = nightshift("forget", row_id, "--dry-run")
-    assert (dry[0], holders()) == (Exit.DONE, before)
+    dry = nightshift("forget", row_id, "--dry-run", "--json")
+    assert (dry[0], holders()) == (Exit.DONE, before), dry[1]
     status, told = nightshift("forget", row_id, "--yes", "--json")
 
     assert status == Exit.DONE

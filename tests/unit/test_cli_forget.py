@@ -258,3 +258,15 @@ def test_an_input_that_cannot_be_looked_into_is_named(kept: Kept) -> None:
 
     assert said.out == ["the stack holds nothing of vera"]
     assert said.err[0].startswith(f"not looked into: s3://{kept.stack.inputs}/{KEY} version {ref.version_id}: ")
+
+
+def test_a_job_with_another_key_than_the_table_s_keeps_nobody_from_being_forgotten(kept: Kept) -> None:
+    strange = TABLE_JOB.replace(b"job: triage", b"job: strange").replace(b"ticket_id", b"number")
+    kept.stack.client("s3").put_object(Bucket=kept.stack.inputs, Key="jobs/strange.yaml", Body=strange)
+    kept.ticket(category="billing", nightshift_run=RUN)
+
+    said = kept("--yes")
+
+    assert said.status == Exit.DONE
+    assert "not looked into: tickets by number (string), as a job has it: the table's key is another" in said.err
+    assert kept.tickets() == []
