@@ -12,6 +12,7 @@ import typer
 
 from nightshift import clock
 from nightshift.errors import NoPrice
+from nightshift.intake import waits_for
 from nightshift.job import Job, parse_job
 from nightshift.job_files import with_files
 from nightshift.model import JOB_NAME
@@ -83,7 +84,8 @@ def put(
     if dry_run:
         nothing_done()
         return
-    when = "starts a run of its own" if job.schedule == "upload" else "waits for the night"
+    event = waits_for(job, "FILE")
+    when = f"waits for {event}" if event else "starts a run of its own"
     console.say(
         f"a file in s3://{bucket}/inbox/{name}/ {when}; {here.command(f'submit FILE --job {name}')} puts one there"
     )

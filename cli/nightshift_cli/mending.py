@@ -28,6 +28,12 @@ WAYS_OUT: Mapping[HoldCode, Sequence[str]] = {
         "or send the rest as it is: {resume} --approve",
     ],
     HoldCode.SAME_ROWS: ["{resume} --approve"],
+    HoldCode.MANIFEST_MISMATCH: [
+        "upload what the reason names",
+        "the manifest again: {submit}",
+        "{cancel}",
+        "or send what is there: {resume} --approve",
+    ],
     HoldCode.API_REJECTED: ["mend {file}", "{put}", "{resume}"],
     HoldCode.API_KEY: ["{key}", "{resume}"],
     HoldCode.NO_MONEY: ["raise the spend limit, or pay the bill, in the Claude Console", "{resume}"],

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from nightshift.decision import settles_at
-from nightshift.model import Chunk, ChunkState, Intent, RowClass, RunState, StepKind
+from nightshift.model import Chunk, ChunkState, InputRef, Intent, RowClass, RunState, StepKind
 from nightshift.money import dollars
 from nightshift_cli.columns import Column, put_columns
 from nightshift_cli.console import folded, printable, put, span
@@ -15,6 +15,9 @@ NONE = "–"
 
 INDENT = 10
 """Blanks before what has no label."""
+
+MOST_INPUTS = 10
+"""Inputs of a run that are told; the others are counted."""
 
 OVER = frozenset({StepKind.DONE, StepKind.HELD})
 """The steps after which nothing comes by itself."""
@@ -98,12 +101,19 @@ def _stopping_lines(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "not sent", f"{sum(c.rows for c in planned):,} rows in {len(planned):,} chunks{unfinished}"
 
 
+def _inputs(refs: Sequence[InputRef]) -> Iterator[tuple[str, str]]:
+    told = refs[:MOST_INPUTS]
+    yield from (("input", f"s3://{i.bucket}/{i.key} ({i.size:,} bytes, version {i.version_id})") for i in told)
+    if others := len(refs) - len(told):
+        yield "", f"and {others:,} more"
+
+
 def _lines(view: View) -> Iterator[tuple[str, str]]:
     summary, run = view.summary, view.summary.run
     yield "run", run.run_id
     yield "job", f"{run.job.name} ({run.job.key}, version {run.job.version_id})"
     yield "created", f"{_time(run.created)}, {span(summary.age(view.now))} ago, {run.trigger}"
-    yield from (("input", f"s3://{i.bucket}/{i.key} ({i.size:,} bytes, version {i.version_id})") for i in run.inputs)
+    yield from _inputs(run.inputs)
     if run.hold is not None:
         yield "state", f"held since {_time(run.hold.at)}: {run.hold.code}\n{run.hold.reason}"
     else:

@@ -132,7 +132,7 @@ def retry(
     now_takes, was = job.input.format, failed.job.input.format
     if now_takes != was:
         raise Refused(f"the run's inputs are {was}, and job {job.job} takes {now_takes} by now")
-    start = Start(here, job.job, job.schedule == "nightly", now, wait)
+    start = Start(here, job, now or job.schedule == "manifest", wait)  # no manifest will name the file
     with TemporaryDirectory(prefix="nightshift-") as folder:
         file = Path(folder) / f"retry-{run}.{was}"
         with console(stderr=True).status("reading the run's inputs"):

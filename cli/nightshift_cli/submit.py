@@ -11,7 +11,7 @@ import typer
 
 from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.errors import RunNotFound
-from nightshift.intake import run_id_for
+from nightshift.intake import run_id_for, waits_for
 from nightshift.job import Job, parse_job
 from nightshift.model import InputRef, Run, RunId
 from nightshift.trigger import HAND
@@ -26,7 +26,7 @@ from nightshift_cli.view import state_of
 GLANCE = 0.5
 """Seconds between two looks for the run."""
 
-Now = Annotated[bool, typer.Option("--now", help="A nightly job, too: do not wait for the night.")]
+Now = Annotated[bool, typer.Option("--now", help="Do not wait for the night, or for a manifest.")]
 Wait = Annotated[float, typer.Option(min=0, metavar="SECONDS", help="To wait for the run to appear.")]
 
 
@@ -35,11 +35,9 @@ class Start:
     """A file that is to start a run, and how."""
 
     stack: Stack
-    job: str
-    nightly: bool
-    """The job's files wait for the night."""
+    job: Job
     now: bool
-    """… but this one shall not."""
+    """It shall not wait for what the job's files wait for."""
     wait: float
     """Seconds to wait for the run to appear."""
 
@@ -62,39 +60,42 @@ class Start:
         Raises:
             typer.Exit: HELD, where the run is; NOT_SEEN, where it has not appeared.
         """
-        run_id = run_id_for(self.job, ref)
+        run_id = run_id_for(self.job.job, ref)
         look = self.stack.command(f"show {run_id}")
         with interruptible(f"no longer waited for; its file is uploaded, and run {run_id} goes on. {look}"):
             if fresh and not json:
                 say(f"uploaded s3://{ref.bucket}/{ref.key}")
-            if self.nightly and not self.now:
-                self._wait_for_the_night(ref, json=json, told=told or {})
+            if (event := waits_for(self.job, ref.key)) and not self.now:
+                self._leave(ref, event, json=json, told=told or {})
                 return
-            if self.nightly:
+            if event:
                 self._start_by_hand(ref)
             self._show(ref, run_id, json=json, told=told or {})
 
-    def _wait_for_the_night(self, ref: InputRef, *, json: bool, told: Mapping[str, Any]) -> None:
+    def _leave(self, ref: InputRef, event: str, *, json: bool, told: Mapping[str, Any]) -> None:
+        """Tell of a file that waits."""
         if json:
-            put_json({**told, **_record(ref, None, "waits for the night")})
+            put_json({**told, **_record(ref, None, f"waits for {event}")})
         else:
-            say(f"job {self.job} is nightly: the file waits for the night. To run it now: submit it with --now.")
+            what = f"job {self.job.job} is {self.job.schedule}"
+            say(f"{what}: the file waits for {event}. To run it now: submit it with --now.")
 
     def tell(self, file: Path, key: str, *, json: bool) -> None:
         """Say what would come of a file."""
         ref = InputRef(self.stack.outputs["InputBucketName"], key, "", file.stat().st_size, self.stack.clock())
-        state = "waits for the night" if self.nightly and not self.now else "starts a run"
+        event = waits_for(self.job, key)
+        state = f"waits for {event}" if event and not self.now else "starts a run"
         if json:
             put_json(_record(ref, None, state))
             return
         put(f"s3://{ref.bucket}/{ref.key}")
-        estimate = self.stack.command(f"estimate {file} --job {self.job}")
+        estimate = self.stack.command(f"estimate {file} --job {self.job.job}")
         say(f"a file of {ref.size:,} bytes that {state}; {estimate} says what that costs")
         nothing_done()
 
     def _start_by_hand(self, ref: InputRef) -> None:
         """Invoke the submit function as the schedule would, for one file."""
-        event = {"source": HAND, "job": self.job, "key": ref.key, "version_id": ref.version_id}
+        event = {"source": HAND, "job": self.job.job, "key": ref.key, "version_id": ref.version_id}
         self.stack.clients("lambda").invoke(
             FunctionName=self.stack.outputs["SubmitFunctionName"], InvocationType="Event", Payload=_json(event)
         )
@@ -133,10 +134,11 @@ def submit(
 ) -> None:
     """Upload a file for a job, and print the id of the run that it starts.
 
-    The job file is checked before anything is uploaded. A nightly job's file waits for the night, unless --now.
+    The job file is checked before anything is uploaded. A nightly job's file waits for the night, that of a job with
+    `schedule: manifest` for a manifest, unless --now.
     """
     here = find(stack, local=local)
-    start = Start(here, job, usable_job(here, job).schedule == "nightly", now, wait)
+    start = Start(here, usable_job(here, job), now, wait)
     key = f"inbox/{job}/{file.name}"
     if dry_run:
         start.tell(file, key, json=json)

@@ -8,6 +8,7 @@ bill do not add up, or a fault that was asked for did not come · 2 the command 
 """
 
 import argparse
+import json
 import subprocess
 import sys
 import time
@@ -98,7 +99,7 @@ def _fault(name: str) -> Fault:
 
 def _night(cloud: RunningCloud, options: argparse.Namespace, console: Console) -> tuple[int, Path | None]:
     """Upload, follow, bring home; return the exit status, and the report's page where there is one."""
-    name, nightly = _job(options.job)
+    name, schedule = _job(options.job)
     try:
         cloud.put(f"jobs/{name}.yaml", _whole(options.job))
     except subprocess.CalledProcessError as error:
@@ -111,7 +112,10 @@ def _night(cloud: RunningCloud, options: argparse.Namespace, console: Console) -
     display = Display(console, story)
     with display.open():
         cloud.upload(f"inbox/{name}/{options.input.name}", options.input)
-        if nightly:
+        if schedule == "manifest":
+            manifest = {"files": [{"file": options.input.name, "size": options.input.stat().st_size}]}
+            cloud.put(f"inbox/{name}/demo.manifest.json", json.dumps(manifest).encode())
+        if schedule == "nightly":
             display.say(f"{name} is a nightly job: firing the schedule")
             cloud.ask("fire", post=True, name=NIGHTLY)
         follower = Follower(cloud, story, provocation, display)
@@ -146,13 +150,13 @@ def _sentence(console: Console, verdict: Verdict, fault: Fault | None) -> None:
         console.print(f"Elsewhere: {fault.otherwise}")
 
 
-def _job(path: Path) -> tuple[str, bool]:
-    """Return the job's name, and whether it waits for the night; a bad file is nightshift's to refuse."""
+def _job(path: Path) -> tuple[str, str]:
+    """Return the job's name, and when it starts; a bad file is nightshift's to refuse."""
     try:
         job = yaml.safe_load(path.read_text())
-        return str(job["job"]), job.get("schedule") == "nightly"
+        return str(job["job"]), str(job.get("schedule", "nightly"))
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
-        return path.stem, False
+        return path.stem, ""
 
 
 def _whole(path: Path) -> bytes:

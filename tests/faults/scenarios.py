@@ -35,6 +35,14 @@ def night(story: Story) -> None:
     story.night(story.world.rng.uniform(5, 200))
 
 
+def manifest(story: Story) -> None:
+    """Two files that belong together: their own events start nothing, their manifest's comes twice."""
+    story.job(schedule="manifest", chunk=4)
+    story.upload("a", rows=3)
+    story.upload("b", rows=3)
+    story.manifest(5, story.world.rng.uniform(5, 200))
+
+
 def retries(story: Story) -> None:
     """Some rows are overloaded the first time; they are asked again, once."""
     story.job(chunk=3, generations=2)
@@ -209,6 +217,7 @@ SCENARIOS: Mapping[str, Callable[[Story], None]] = {
         upload,
         two_runs,
         night,
+        manifest,
         retries,
         cut_off,
         deleted,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from nightshift.adapters.dynamodb import DynamoLedger
@@ -89,7 +90,8 @@ class Story:
 
     world: World
     files: list[File] = field(default_factory=list)
-    nightly: bool = False
+    together: bool = False
+    """All files are one run: a night's, or a manifest's."""
     mend: Callable[[], None] = lambda: None
     """What a person mends before letting held runs go on, beside key and functions."""
     pending: int = 0
@@ -110,14 +112,14 @@ class Story:
     @property
     def runs(self) -> int:
         """How many runs there must be at the end."""
-        return min(1, len(self.files)) if self.nightly else len(self.files)
+        return min(1, len(self.files)) if self.together else len(self.files)
 
     # --- what scenarios are made of
 
     def job(self, name: str = "triage", **fields: Any) -> None:
-        """Put a job file. A night makes one run of it, an upload one of each file."""
+        """Put a job file. A night or a manifest makes one run of it, an upload one of each file."""
         filled = {**PLAIN, **fields}
-        self.nightly = filled["schedule"] == "nightly"
+        self.together = filled["schedule"] != "upload"
         text = JOB.format(name=name, **filled)
         cloud.client("s3").put_object(Bucket=cloud.INPUTS, Key=f"jobs/{name}.yaml", Body=text.encode())
 
@@ -141,6 +143,15 @@ class Story:
         if event:
             self.world.deliver("SubmitFunction", file.event)
         return file
+
+    def manifest(self, *times: float) -> None:
+        """Upload a manifest of all files, whose event comes in so many seconds, each time."""
+        key, listed = "inbox/triage/all.manifest.json", [{"file": Path(file.key).name} for file in self.files]
+        body = json.dumps({"files": listed}).encode()
+        put = cloud.client("s3").put_object(Bucket=cloud.INPUTS, Key=key, Body=body)
+        event = _created(key, put["VersionId"], len(body))
+        for seconds in times:
+            self.later(seconds, lambda: self.world.deliver("SubmitFunction", event))
 
     def later(self, seconds: float, what: Callable[[], object]) -> None:
         """Have something happen in so many seconds."""

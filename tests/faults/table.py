@@ -12,6 +12,7 @@ HEAD = ("", "histories", "hit", "paid twice", "lost", "applied twice", "worst de
 SCRIPT_HEAD = ("plain script", "max_retries", "nights", "most batches", "nights paid twice", "nights with rows lost")
 GROUPS = {
     "intake": "opening runs",
+    "manifests": "opening runs",
     "submit": "opening runs",
     "planning": "planning",
     "skipping": "planning",

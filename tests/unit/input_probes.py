@@ -18,7 +18,7 @@ from nightshift.input_codes import InputCode
 from nightshift.intake import Intake, Skipped
 from nightshift.job import parse_job
 from nightshift.job_sections import Output
-from nightshift.model import Row, Run, RunId
+from nightshift.model import MANIFEST, Row, Run, RunId
 from nightshift.outcomes import outcomes
 from nightshift.records import InputSpec
 from nightshift.requests import asked_digest, asking_digest
@@ -33,9 +33,6 @@ from tests.unit.result_lines import labelled, succeeded
 from tests.unit.test_archiving import IDS, LINES, STREAM, archive
 from tests.unit.test_planning import JOB, LATER, World, batches_of, numbered
 from tests.unit.test_s3 import answer_with
-
-NOT_BUILT = {78: "F GONE"}
-"""What cases get that are wanted otherwise: manifests do not exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +131,11 @@ def _over_budget(_desk: Desk) -> str:
     run = made.run(max_usd=1)
     hold = budgeting.over_run(run, 2, run.created)
     return f"X {hold.code}" if hold else "N"
+
+
+def _half_there(_desk: Desk) -> str:
+    world, run = _world(('{"files": [{"file": "1"}, {"file": "2"}]}', numbered(1)), JOB, {})
+    return _fate(world, replace(run, trigger=MANIFEST))
 
 
 def _opened(desk: Desk, version: str | None = None) -> str:
@@ -237,7 +239,7 @@ PROBES = [
     Probe(66, "Content-Encoding: gzip", "N", _encoded),
     Probe(77, "more rows than a batch takes", "N 3 chunks", planned(numbered(5), job=batches_of(2))),
     Probe(77, "more money than the job allows", "X OVER_MAX_USD", _over_budget),
-    Probe(78, "a file that a manifest lists is missing", "X MANIFEST_MISMATCH", _deleted),
+    Probe(78, "a file that a manifest lists is missing", "X MANIFEST_MISMATCH", _half_there),
     Probe(79, "the same file twice", "X SAME_ROWS", _twice),
     Probe(80, "S3's test event", "I TEST_EVENT", triggered({"Event": "s3:TestEvent"})),
     Probe(80, "no Records", "I OTHER_EVENT", triggered({"Records": []})),

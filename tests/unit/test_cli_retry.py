@@ -26,6 +26,7 @@ from tests.unit.night import ids, planned_line
 PARQUET_JOB = JOB.replace(b"jsonl", b"parquet")
 CSV_JOB = JOB.replace(b"jsonl", b"csv")
 NIGHTLY = JOB.replace(b"schedule: upload", b"schedule: nightly")
+TOGETHER = JOB.replace(b"schedule: upload", b"schedule: manifest")
 ROWS = [b'{"id": "1", "body": "one"}', b'{"id": "2", "body": "two", "more": 1.50}', b'{"id":"3","body":"three"}',
         b'{"id": "4", "body": "four"}']  # fmt: skip
 ESTIMATE = Estimate(4, 40, 1, 1, 1, 1, 4, START, bound=10**10)
@@ -156,6 +157,14 @@ def test_a_nightly_job_waits_for_the_night_unless_now(night: Night) -> None:
         (Exit.DONE, "waits for the night"),
         (Exit.NOT_SEEN, "not seen"),
     ]
+    assert [event["key"] for _, event in night.stack.plane.invoked] == [f"inbox/triage/retry-{RUN}.jsonl"]
+
+
+def test_a_job_with_manifests_does_not_wait_for_one_that_nobody_will_write(night: Night) -> None:
+    night.begin(b"\n".join(ROWS), job=TOGETHER)
+
+    assert night("--yes", "--json").status == Exit.NOT_SEEN
+
     assert [event["key"] for _, event in night.stack.plane.invoked] == [f"inbox/triage/retry-{RUN}.jsonl"]
 
 

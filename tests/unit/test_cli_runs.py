@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -253,6 +254,16 @@ def test_show_tells_what_keeps_a_chunk_back_and_when_a_lost_create_is_decided(ni
         f"g0-000001  PLANNED  –         3         0        0         2  {at}:09:00Z  429: slow down{gone}[2J",
         "g0-000002  SENDING  –         3         0        1         0  –                     –",
     ]
+
+
+def test_show_tells_ten_inputs_and_how_many_more_there_are(nightshift: CliStack) -> None:
+    many = tuple(replace(run().inputs[0], key=f"inbox/triage/{n:02}") for n in range(13))
+    nightshift.ledger.create_run(run(inputs=many))
+
+    lines = nightshift("show", RUN).out
+
+    assert [line[:9].strip() for line in lines[3:14]] == ["input"] * 10 + [""]
+    assert lines[13].strip() == "and 3 more"
 
 
 def test_show_tells_what_a_run_costs_and_is_expected_to(nightshift: CliStack) -> None:

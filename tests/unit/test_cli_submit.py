@@ -19,6 +19,7 @@ from tests.unit.cli_stack import JOB, CliStack, Said, serving
 from tests.unit.fakes import Started
 
 NIGHTLY = JOB.replace(b"schedule: upload", b"schedule: nightly")
+TOGETHER = JOB.replace(b"schedule: upload", b"schedule: manifest")
 BAD = JOB.replace(b"max_tokens: 64\n", b"temperature: 1\n")
 UNPRICED = JOB + b"model: claude-mythos-5-1\nthinking: adaptive\n"
 """The API has it, and it always thinks; the price list does not have it."""
@@ -216,7 +217,13 @@ def test_a_file_that_is_not_there_and_a_job_that_is_none_are_wrong_usage(nightsh
 
 
 @pytest.mark.parametrize(
-    ("text", "when"), [(JOB, "starts a run of its own"), (NIGHTLY, "waits for the night")], ids=["upload", "nightly"]
+    ("text", "when"),
+    [
+        (JOB, "starts a run of its own"),
+        (NIGHTLY, "waits for the night"),
+        (TOGETHER, "waits for a manifest that names it"),
+    ],
+    ids=["upload", "nightly", "manifest"],
 )
 def test_job_put_stores_a_job_file_and_says_what_starts_it(
     nightshift: CliStack, tmp_path: Path, text: bytes, when: str

@@ -157,7 +157,7 @@ def test_table_none_means_no_table() -> None:
         ("cache: {when: cold}", "6: cache.when: Input should be 'primed', 'always' or 'never'"),
         ("verify: {sample: 0}", "6: verify.sample: Input should be greater than or equal to 1"),
         ("colour: red", "6: colour: no such field: docs/job.schema.json has those there are"),
-        ("schedule: hourly", "6: schedule: Input should be 'nightly' or 'upload'"),
+        ("schedule: hourly", "6: schedule: Input should be 'nightly', 'upload' or 'manifest'"),
         ("thinking: off", "6: thinking: Input should be a valid dictionary or instance of Budget"),
         ("thinking: deep", "6: thinking: Input should be 'disabled', 'adaptive' or 'between_tools'"),
         ("thinking: {type: enabled, budget_tokens: 2048}", "6: thinking: `claude-haiku-5-5` refuses a thinking budget"),

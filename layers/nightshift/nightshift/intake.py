@@ -12,7 +12,8 @@ from itertools import batched
 
 from nightshift.errors import BadInput, BadJob, Conflict, RunNotFound
 from nightshift.job import Job, parse_job
-from nightshift.model import Hold, HoldCode, InputRef, JobRef, Run, RunId
+from nightshift.manifests import is_manifest, pinned
+from nightshift.model import MANIFEST, Hold, HoldCode, InputRef, JobRef, Run, RunId
 from nightshift.ports import Clock, Executions, Inputs, Ledger
 from nightshift.trigger import ByHand, Night, Tick, Uploaded
 
@@ -81,7 +82,7 @@ class Intake:
         try:
             fresh = self.ledger.create_run(run)
         except Conflict:
-            free = tuple(self.ledger.unclaimed(run.inputs))
+            free = tuple(self.ledger.unclaimed(run.claimed))
             if free and free != run.inputs:
                 return self._put(replace(run, inputs=free))
             return Skipped(run.run_id, "another run has its input already")
@@ -110,11 +111,17 @@ class Intake:
             yield Skipped(due.key, f"UNKNOWN_JOB: {error}")
             return
         job = self._parsed(job_ref, text)
-        if isinstance(job, Job) and job.schedule == "nightly" and not by_hand:
-            yield Skipped(due.key, f"{job_ref.key} says nightly: the file waits for the night")
+        if isinstance(job, Job) and not by_hand and (event := waits_for(job, ref.key)):
+            yield Skipped(due.key, f"{job_ref.key} says {job.schedule}: the file waits for {event}")
             return
-        trigger = "by hand" if by_hand else "upload"
-        yield self._run(job_ref, job, (ref,), run_id_for(due.job, ref), trigger)
+        yield self._run_of_one(job_ref, job, ref, "by hand" if by_hand else "upload")
+
+    def _run_of_one(self, job_ref: JobRef, job: Job | BadJob, ref: InputRef, trigger: str) -> Run:
+        """Return the run of a file; of a manifest, with the files that it names."""
+        run_id = run_id_for(job_ref.name, ref)
+        if isinstance(job, Job) and is_manifest(job.schedule, ref.key):
+            return self._run(job_ref, job, (ref, *pinned(self.inputs, ref)), run_id, MANIFEST)
+        return self._run(job_ref, job, (ref,), run_id, trigger)
 
     def _night(self, due: Night) -> Iterator[Run | Skipped]:
         """Yield the runs of a night, also those that an earlier delivery of its event has put.
@@ -170,10 +177,10 @@ class Intake:
     def _lost_uploads(self, job_ref: JobRef, job: Job, refs: Sequence[InputRef]) -> Iterator[Run]:
         """Yield the runs that uploads would have started, had their events come, or their submits lived."""
         free = set(self.ledger.unclaimed(refs))
-        for ref in refs:
+        for ref in (ref for ref in refs if not waits_for(job, ref.key)):
             run_id = run_id_for(job_ref.name, ref)
             if ref in free:
-                yield self._run(job_ref, job, (ref,), run_id, "upload")
+                yield self._run_of_one(job_ref, job, ref, "upload")
             elif self.clock() - ref.last_modified < RECENT and (known := self._known(run_id)) is not None:
                 yield known
 
@@ -202,6 +209,15 @@ class Intake:
         hold = Hold(HoldCode.BAD_JOB, str(job), now) if isinstance(job, BadJob) else None
         due_at = None if isinstance(job, BadJob) else _next(job.ready_by, now)
         return Run(run_id, job_ref, tuple(inputs), created=now, trigger=trigger, due_at=due_at, hold=hold)
+
+
+def waits_for(job: Job, key: str) -> str:
+    """Return what an upload waits for; empty where it starts a run of its own."""
+    if job.schedule == "nightly":
+        return "the night"
+    if job.schedule == "manifest" and not is_manifest(job.schedule, key):
+        return "a manifest that names it"
+    return ""
 
 
 def _next(ready_by: str | None, now: datetime) -> datetime | None:

@@ -95,8 +95,8 @@ class Job(Section):
     """A sample that is asked of the synchronous API, too; or `none`."""
     skip: Literal["none", "answered"] = "none"
     """`answered`: rows whose ticket has this job's answer to this text already are not asked again."""
-    schedule: Literal["nightly", "upload"] = "nightly"
-    """When a run starts: once a night over all that lies there, or once per uploaded file."""
+    schedule: Literal["nightly", "upload", "manifest"] = "nightly"
+    """When a run starts: once a night over all that lies there, once per uploaded file, or once per manifest."""
     ready_by: ReadyBy | None = None
     """Time of day (UTC) by which a run is to be done; one that is not is late, and an alarm says so."""
 

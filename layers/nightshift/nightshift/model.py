@@ -29,6 +29,9 @@ BatchId = NewType("BatchId", str)
 JOB_NAME = r"[a-z0-9][a-z0-9-]{0,49}"
 """A job's name, for `re.fullmatch`: it becomes part of run ids, S3 keys and execution names."""
 
+MANIFEST = "manifest"
+"""The trigger of a run over the files that a manifest names."""
+
 
 def chunk_id(generation: int, number: int) -> ChunkId:
     """Name the `number`-th chunk, from 1, of a generation, from 0."""
@@ -158,6 +161,7 @@ class HoldCode(StrEnum):
     OVER_MONTH = "OVER_MONTH"
     BAD_PILOT = "BAD_PILOT"
     SAME_ROWS = "SAME_ROWS"
+    MANIFEST_MISMATCH = "MANIFEST_MISMATCH"
     API_REJECTED = "API_REJECTED"
     API_KEY = "API_KEY"
     NO_MONEY = "NO_MONEY"
@@ -437,7 +441,7 @@ class Run:
     inputs: tuple[InputRef, ...]
     created: datetime
     trigger: str
-    """`upload`, `nightly` or `by hand`."""
+    """`upload`, `nightly`, `manifest` or `by hand`."""
     due_at: datetime | None = None
     """When its job wants it ready (`ready_by`); None: whenever."""
     opened_by: str = ""
@@ -515,6 +519,21 @@ class Run:
     """Fingerprint that the last of them was started at."""
     replanned_at: datetime | None = None
     """When an earlier plan was forgotten: a batch of before is of that one."""
+
+    @property
+    def manifest(self) -> InputRef | None:
+        """The first input, where that has no rows but names the others."""
+        return self.inputs[0] if self.trigger == MANIFEST else None
+
+    @property
+    def files(self) -> tuple[InputRef, ...]:
+        """The inputs that have rows."""
+        return self.inputs[1:] if self.manifest else self.inputs
+
+    @property
+    def claimed(self) -> tuple[InputRef, ...]:
+        """The inputs that no other run may have: a manifest's files may stand in the next one, which mends it."""
+        return self.inputs[:1] if self.manifest else self.inputs
 
 
 class Row(msgspec.Struct, frozen=True):

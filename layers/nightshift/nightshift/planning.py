@@ -5,7 +5,7 @@ done twice at once: it goes on behind the last chunk that the ledger has, and co
 """
 
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -16,7 +16,8 @@ from nightshift.errors import BadInput, BadJob, NoPrice
 from nightshift.estimating import Estimator
 from nightshift.input_codes import InputCode, RowFault
 from nightshift.job import Batch, Job, parse_job
-from nightshift.model import Hold, HoldCode, PlannedRow, Reject, Row, RowClass, Run, Tally, chunk_id
+from nightshift.manifests import listed
+from nightshift.model import Hold, HoldCode, InputRef, PlannedRow, Reject, Row, RowClass, Run, Tally, chunk_id
 from nightshift.money import PriceSheet, amount_of
 from nightshift.plan_files import Draft, planned_rows
 from nightshift.plan_state import PlanDigest, Seen
@@ -29,6 +30,8 @@ from nightshift.skipping import Skipper
 
 _RESERVE = timedelta(seconds=120)
 """With less time than this, no further chunk is begun: the largest takes about 15 s, and S3 may have a bad day."""
+_MOST_FAULTS = 10
+"""Of a manifest, that are told."""
 
 
 class _HeldError(Exception):
@@ -117,6 +120,7 @@ class Planner:
         """
         try:
             work = self._start(run)
+            self._check_manifest(work)
             if not self._fill(work, deadline):
                 return False
             self._finish(work, deadline)
@@ -171,8 +175,49 @@ class Planner:
             ways = f"`limits: {{unpriced: send}}` in {run.job.key}, or `nightshift resume {run.run_id} --approve`"
             raise _HeldError(HoldCode.NO_PRICE, f"{reason}{ways}") from None
 
+    def _check_manifest(self, work: _Work) -> None:
+        """Hold a run whose files are not what its manifest says, before the first is read for good."""
+        run = work.run
+        if run.manifest is None or work.chunks:
+            return
+        if faults := list(self._mismatches(work, run.manifest)):
+            told = [
+                *faults[:_MOST_FAULTS],
+                *[f"… and {len(faults) - _MOST_FAULTS} more"] * (len(faults) > _MOST_FAULTS),
+            ]
+            reason = "\n".join([f"nothing was sent, because of {run.manifest.key}:", *told])
+            mend = f"{reason}\nUpload what is missing, then the manifest again: that is a new run."
+            if not run.files:
+                raise _HeldError(HoldCode.MANIFEST_MISMATCH, mend)
+            work.hold(
+                HoldCode.MANIFEST_MISMATCH,
+                f"{mend} Or send what is there with `nightshift resume {run.run_id} --approve`.",
+            )
+
+    def _mismatches(self, work: _Work, manifest: InputRef) -> Iterator[str]:
+        """Yield what is not as the manifest says."""
+        try:
+            files = listed(self.inputs, manifest)
+        except BadInput as error:
+            yield f"it is no manifest: {error.detail}"
+            return
+        there = {ref.key: index for index, ref in enumerate(work.run.inputs)}
+        for key, said in files:
+            if key not in there:
+                yield f"{key} was not there, or could not be read, when the manifest came"
+                continue
+            size, records = work.run.inputs[there[key]].size, self._count(work.run, work.spec, work.counts, there[key])
+            if said.size not in {None, size}:
+                yield f"{key} has {size:,} bytes, and should have {said.size:,}"
+            elif isinstance(records, BadInput):
+                yield f"{key}: {records}"
+            elif said.rows not in {None, records}:
+                yield f"{key} has {records:,} rows, and should have {said.rows:,}"
+
     def _count(self, run: Run, spec: InputSpec, counts: dict[int, int | BadInput], index: int) -> int | BadInput:
         """Return an input's records, or why it is refused; it is read once for that."""
+        if run.manifest and not index:
+            return 0
         if index not in counts:
             try:
                 content.check_size(run.inputs[index].size)
@@ -206,6 +251,8 @@ class Planner:
                 if isinstance(records, BadInput):
                     work.refusals.append(f"{ref.key}: {records}")
                     yield refuse_file(records, index)
+                    continue
+                if not records:  # a manifest: files without rows are refused
                     continue
                 self._check_rows(work, ref.key, records)
             with self.inputs.open(ref, seekable=work.spec.seekable) as stream:
@@ -248,7 +295,7 @@ class Planner:
             self.ledger.plan_chunk(draft.finish(work.cursor))
             work.chunks += 1
             return
-        if len(work.refusals) == len(work.run.inputs):
+        if len(work.refusals) == len(work.run.files):
             work.hold(HoldCode.NO_USABLE_INPUT, "\n".join(["no input can be used:", *work.refusals]))
         draft.finish_rejects("last")
         work.leftover = draft.tally

@@ -101,7 +101,7 @@ class DynamoLedger:
                 values={"me": run.run_id},
                 kind="Put",
             )
-            for ref in run.inputs
+            for ref in run.claimed
         ]
         try:
             self._items.apply_all([meta, *claims])
