@@ -16,4 +16,4 @@ def test_each_code_is_on_the_page_once() -> None:
 
 def test_what_refuses_a_file_and_what_rejects_a_row_are_told_apart() -> None:
     files = [code for code in InputCode if code.of_file]
-    assert (files[0], files[-1], len(files)) == (InputCode.EMPTY_FILE, InputCode.ACCESS_DENIED, 23)
+    assert (files[0], files[-1], len(files)) == (InputCode.EMPTY_FILE, InputCode.ACCESS_DENIED, 24)

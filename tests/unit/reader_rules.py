@@ -253,9 +253,7 @@ RULES = [
     _rule("Excel: a zip is a workbook", "workbook._main", '"_rels/.rels" not in archive.NameToInfo', "False", 65),
     _rule("Excel: a workbook is XML", "workbook._main", 'not main.endswith(".xml")', "False", 65),
     _rule("Excel: a workbook has a sheet", "workbook.rows", "if sheet not in related:", "if False:", 65),
-    _rule(
-        "Excel: the sheet is seen", "workbook._sheet", ' and attributes.get("state", "visible") == "visible"', "", 63
-    ),
+    _rule("Excel: the sheet is seen", "workbook._sheet", 'attributes.get("state", "visible") == "visible"', "True", 63),
     _rule("Excel: days from 1904", "workbook._sheet", 'in {"1", "true"}', "in ()", 41),
     _rule("Excel: styles are those of cells", "workbook._styles", " and inside", "", 41),
     _rule(

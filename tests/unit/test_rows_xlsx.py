@@ -2,6 +2,8 @@
 
 import io
 import tracemalloc
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime, time
 from decimal import Decimal
 from hashlib import sha256
@@ -10,13 +12,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from openpyxl import load_workbook
+from openpyxl import Workbook, load_workbook
 
 from nightshift import workbook
 from nightshift.errors import BadInput
-from nightshift.model import Reject
+from nightshift.model import Reject, Row
 from nightshift.rows import check, read
-from tests.unit.xlsx_cases import BY_HAND, TEXTS, XLSX, cell, made, saved
+from tests.unit.xlsx_cases import BY_HAND, TEXTS, XLSX, cell, made, parts, saved, zipped
 
 SECONDS = st.datetimes(datetime.fromisoformat("1900-03-01"), datetime.fromisoformat("9999-12-31")).map(
     lambda moment: moment.replace(microsecond=0)
@@ -63,6 +65,52 @@ def test_a_reject_has_its_row_of_the_sheet_as_its_line_and_no_offset() -> None:
 def test_a_refused_header_is_told_with_its_row() -> None:
     with pytest.raises(BadInput, match=r"^BAD_HEADER: line 3: the header does not name body, id; without an id column"):
         check(io.BytesIO(saved([(), (), ("one", "two"), (1, 2)])), XLSX)
+
+
+def sheets(*names: str) -> bytes:
+    """Return a workbook whose sheets, the first of them hidden, each have a row with the sheet's name as its body."""
+    book = Workbook()
+    book.remove(book.active)
+    for name in names:
+        sheet = book.create_sheet(name)
+        sheet.append(("id", "body"))
+        sheet.append(("1", name))
+    book.worksheets[0].sheet_state = "hidden"
+    buffer = io.BytesIO()
+    book.save(buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"), [(None, "Tickets"), ("Old", "Old"), ("TICKETS", "Tickets"), ("Über uns", "Über uns")]
+)
+def test_the_sheet_that_the_job_names_is_read_and_the_first_visible_one_where_it_names_none(
+    name: str | None, wanted: str
+) -> None:
+    found = read(io.BytesIO(sheets("Old", "Tickets", "Über uns")), replace(XLSX, sheet=name), file=0, digest="feed")
+    assert [row.values["body"] for row in found if isinstance(row, Row)] == [wanted]
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("Old", "Tickets"), "`Old`, `Tickets`"),
+        (("a", "b\u202e"), r"`a`, `b\u202e`"),
+        ([f"s{n}" for n in range(23)], ", ".join([*(f"`s{n}`" for n in range(20)), "3 more"])),
+    ],
+)
+def test_a_file_without_the_sheet_that_the_job_names_is_refused_and_told_which_it_has(
+    names: Sequence[str], told: str
+) -> None:
+    with pytest.raises(BadInput) as raised:
+        check(io.BytesIO(sheets(*names)), replace(XLSX, sheet="Ticket"))
+    assert str(raised.value) == f"NO_SHEET: it has no sheet `Ticket`; it has {told}"
+
+
+def test_a_sheet_is_told_by_no_more_of_its_name_than_excel_takes() -> None:
+    data = zipped(parts("") | {"book/main.xml": str(parts("")["book/main.xml"]).replace('"a"', f'"{"x" * 999}"')})
+    with pytest.raises(BadInput, match=f"has `hidden`, `{'x' * 31}`$"):
+        check(io.BytesIO(data), replace(XLSX, sheet="b"))
 
 
 def test_texts_that_would_fill_the_disk_refuse_the_file(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,6 +75,7 @@ class InputCode(StrEnum):
         "The Excel workbook unpacks to more than 200 times its size, or has parts without end: save it as CSV.",
         "file",
     )
+    NO_SHEET = "NO_SHEET", "The Excel workbook has no sheet with the name that `input.sheet` says.", "file"
     BAD_COLUMN = (
         "BAD_COLUMN",
         "A column that the job uses is of a type that has no text: make it a text, number or date.",

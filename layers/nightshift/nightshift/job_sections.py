@@ -49,6 +49,14 @@ class Input(Section):
     """The column that holds a row's id, or `row_number` where there is none: ids are then `<input digest>:<row>`."""
     optional: Names = ()
     """Columns of the prompt that may be missing or empty; the prompt sees an empty text."""
+    sheet: Name | None = None
+    """The sheet of an Excel workbook, in upper or lower case; the first visible one where none is named."""
+
+    @model_validator(mode="after")
+    def _only_workbooks_have_sheets(self) -> Self:
+        if self.sheet is not None and self.format != "xlsx":
+            raise ValueError("`sheet` goes with `format: xlsx`: no other file has sheets")
+        return self
 
 
 class Table(Section):

@@ -28,6 +28,8 @@ class InputSpec:
     """Columns that hold a file in base64: not held to `max_text_bytes`, but to what the API takes."""
     carry: tuple[str, ...] = ()
     max_text_bytes: int = 100_000
+    sheet: str | None = None
+    """The sheet of a workbook; None: its first visible one."""
 
     @classmethod
     def of(cls, job: Job) -> "InputSpec":
@@ -41,6 +43,7 @@ class InputSpec:
             files=job.conversation.files,
             carry=job.output.carry,
             max_text_bytes=job.limits.max_text_bytes,
+            sheet=job.input.sheet,
         )
 
     @property

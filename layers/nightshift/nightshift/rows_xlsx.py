@@ -17,12 +17,12 @@ def records(stream: BinaryIO, spec: InputSpec) -> Iterator[Record]:
         spec: what the job wants to know of a row.
 
     Raises:
-        BadInput: NO_ROWS, BAD_HEADER, DUPLICATE_HEADER, and whatever `workbook.rows` refuses.
+        BadInput: NO_ROWS, NO_SHEET, BAD_HEADER, DUPLICATE_HEADER, and whatever `workbook.rows` refuses.
     """
-    rows = workbook.rows(stream)
+    rows = workbook.rows(stream, spec.sheet)
     line, cells = next(rows, (0, {}))
     if not cells:
-        raise BadInput(InputCode.NO_ROWS, "the first sheet is empty")
+        raise BadInput(InputCode.NO_ROWS, "the sheet is empty")
     titles = [_title(cells.get(place)) for place in range(max(cells) + 1)]
     used = {place: name for place, name in enumerate(columns.named(titles, spec, line=line)) if name in spec.columns}
     number = 0
@@ -33,7 +33,7 @@ def records(stream: BinaryIO, spec: InputSpec) -> Iterator[Record]:
         raw = repr(sorted(cells.items())).encode()
         yield Record(line, number, None, raw, values=values, fault=fault)
     if number == 0:
-        raise BadInput(InputCode.NO_ROWS, "the first sheet has a header and no rows")
+        raise BadInput(InputCode.NO_ROWS, "the sheet has a header and no rows")
 
 
 def _title(value: object) -> str:

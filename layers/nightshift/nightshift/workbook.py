@@ -1,4 +1,4 @@
-"""An Excel workbook → the cells of its first visible sheet, row by row: what is stored, told as Excel shows it.
+"""An Excel workbook → the cells of a sheet, row by row: what is stored, told as Excel shows it.
 
 Formulas are read as the values they last had. ECMA-376, part 1, has the format.
 """
@@ -6,7 +6,7 @@ Formulas are read as the values they last had. ECMA-376, part 1, has the format.
 import posixpath
 import re
 from array import array
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,6 +24,10 @@ from nightshift.office_zip import Event
 MAX_TEXTS = 400_000_000
 """Bytes of a workbook's texts, which are spooled to disk: Lambda's has 512 MB."""
 MAX_COLUMN = 16_384
+MOST_NAME = 31
+"""Characters of a sheet's name: Excel takes no longer ones."""
+MOST_NAMES = 20
+"""Sheets that are named where the wanted one is not there."""
 IN_MEMORY = 8 << 20
 """Bytes of them that are not."""
 _DAY_ONE = datetime(1899, 12, 30)  # noqa: DTZ001 - a workbook's times are of no zone
@@ -59,17 +63,21 @@ class _Book:
     day_one: datetime
 
 
-def rows(stream: BinaryIO) -> Iterator[tuple[int, Cells]]:
+def rows(stream: BinaryIO, name: str | None = None) -> Iterator[tuple[int, Cells]]:
     """Yield the rows that are not blank: their numbers in the sheet, from 1, and their cells.
 
+    Args:
+        stream: the workbook, seekable.
+        name: of the sheet, in upper or lower case, which may be a hidden one; None: the first that is visible.
+
     Raises:
-        BadInput: EMPTY_FILE, UNSUPPORTED_TYPE, XLSX_CORRUPT, XLSX_BOMB, FILE_TOO_LARGE.
+        BadInput: EMPTY_FILE, UNSUPPORTED_TYPE, NO_SHEET, XLSX_CORRUPT, XLSX_BOMB, FILE_TOO_LARGE.
     """
     with office_zip.opened(stream, "an Excel workbook (.xlsx)") as archive:
         main = _main(archive)
         related = {name: target for name, _, target in _relations(archive, main)}
         kinds = {kind: target for _, kind, target in _relations(archive, main)}
-        sheet, day_one = _sheet(archive, main)
+        sheet, day_one = _sheet(archive, main, name)
         if sheet not in related:
             raise BadInput(InputCode.UNSUPPORTED_TYPE, "it is an Office file without a sheet of cells")
         styles = list(_styles(archive, kinds["styles"])) if "styles" in kinds else []
@@ -99,17 +107,28 @@ def _relations(archive: ZipFile, part: str) -> Iterator[tuple[str, str, str]]:
             yield attributes["Id"], attributes["Type"].rpartition("/")[2], target
 
 
-def _sheet(archive: ZipFile, main: str) -> tuple[str, datetime]:
-    """Return the id of the first visible sheet, and the day that all days are counted from."""
-    sheet, day_one = "", _DAY_ONE
+def _sheet(archive: ZipFile, main: str, wanted: str | None) -> tuple[str, datetime]:
+    """Return the id of the sheet that is wanted, and the day that all days are counted from."""
+    sheet, day_one, names = "", _DAY_ONE, list[str]()
     for tag, attributes, _ in office_zip.events(archive, main):
         if attributes is None:
             continue
         if tag == "workbookPr" and attributes.get("date1904") in {"1", "true"}:
             day_one = _DAY_ONE_1904
-        if tag == "sheet" and not sheet and attributes.get("state", "visible") == "visible":
-            sheet = next((value for name, value in attributes.items() if name.endswith(" id")), "")
+        if tag == "sheet":
+            names.append(attributes.get("name", ""))
+            visible = attributes.get("state", "visible") == "visible"
+            if not sheet and (visible if wanted is None else names[-1].casefold() == wanted.casefold()):
+                sheet = next((value for name, value in attributes.items() if name.endswith(" id")), "")
+    if wanted is not None and not sheet:
+        raise BadInput(InputCode.NO_SHEET, f"it has no sheet `{wanted}`; it has {_told(names)}")
     return sheet, day_one
+
+
+def _told(names: Sequence[str]) -> str:
+    shown = [ascii(name[:MOST_NAME])[1:-1] if not name.isprintable() else name[:MOST_NAME] for name in names]
+    more = [f"{len(names) - MOST_NAMES:,} more"] if len(names) > MOST_NAMES else []
+    return ", ".join([*(f"`{name}`" for name in shown[:MOST_NAMES]), *more]) or "none"
 
 
 # --- what all sheets share
