@@ -323,6 +323,7 @@ FAILURES = (
         frozenset({"RowsExpire"}),
         rows_expire,
         ("RowsExpire",),
+        while_mended=frozenset({"RunHeld"}),
         doctor=r"RowsExpireAlarm.* rings",
         show=r"expired",
     ),
