@@ -128,15 +128,19 @@ def create_unresolved(drill: Drill) -> None:
 def execution_aborted(drill: Drill) -> None:
     """Let somebody stop the execution in the console, and the event that would tell the audit be lost."""
     settings(drill, duration_seconds=80_000, jitter=0)
-    events = drill.cloud.client("events")
-    (rule,) = [each["Name"] for each in events.list_rules()["Rules"] if "LoopEnded" in each["Name"]]
-    events.disable_rule(Name=rule)
+    drill.cloud.client("events").disable_rule(Name=loop_ended(drill))
     start(drill)
     drill.until(lambda: drill.runs() and drill.batches(drill.run))
     machine = drill.cloud.outputs["RunMachineArn"].replace(":stateMachine:", ":execution:")
     drill.cloud.client("stepfunctions").stop_execution(executionArn=f"{machine}:{drill.run['run_id']}-c0001")
     drill.until(lambda: not drill.loops())
-    events.enable_rule(Name=rule)
+
+
+def loop_ended(drill: Drill) -> str:
+    """Return the name of the rule that tells the audit of an execution's end."""
+    rules = drill.cloud.client("events").list_rules()["Rules"]
+    (rule,) = [each["Name"] for each in rules if "LoopEnded" in each["Name"]]
+    return str(rule)
 
 
 def night_missed(drill: Drill) -> None:
@@ -217,7 +221,7 @@ FAILURES = (
         queue_full,
         ("UnsentTooLong",),
         doctor=r"UnsentTooLong.* rings",
-        show=r"queue full",
+        show=r"HTTP 429 rate_limit_error",
     ),
     Failure(
         "the table of tickets is throttled",
@@ -288,7 +292,7 @@ FAILURES = (
         ("RunFailed",),
         doctor=r"the loop of job-\S+ does not run",
         show=r"ABORTED",
-        outside=lambda _: None,
+        outside=lambda drill: drill.cloud.client("events").enable_rule(Name=loop_ended(drill)),
         before_looking=timedelta(minutes=2),
     ),
     Failure(
