@@ -60,12 +60,12 @@ def cut_off(story: Story) -> None:
 
 
 def deleted(story: Story) -> None:
-    """The job wants its batches deleted at the API when they are collected; the audit has hours for it."""
+    """The job wants its batches deleted at the API when they are collected; twelve audits may fail at it, hours apart."""
     story.job(chunk=3, generations=2, delete="true")
     story.deletes = True
     story.world.fault("rows", "overloaded", rate=0.5, first_times=1)
     story.upload("a", rows=5)
-    story.later(4 * 3600, lambda: None)
+    story.later(30 * 3600, lambda: None)
 
 
 def hold(story: Story) -> None:
