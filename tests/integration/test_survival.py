@@ -4,12 +4,15 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tests.integration.conftest import Night
+from tests.integration.conftest import PATIENCE, Night
+
+A_DAY = 400
+"""Real seconds that the looks of a day may take: some 270, a fifth of a second each where nothing else is at work."""
 
 
-def ends_whole(night: Night, rows: int) -> None:
+def ends_whole(night: Night, rows: int, seconds: float = PATIENCE) -> None:
     """Wait for the run's end, and hold it against what was promised."""
-    (run,) = night.settle()
+    (run,) = night.settle(seconds=seconds)
     got = night.harvest(run)
     assert run["state"] == "done"
     assert got.complete
@@ -99,7 +102,7 @@ def test_a_batch_that_expires_after_24_hours_is_asked_again_in_one_history_of_le
     night.fault("create", "all-expired", times=1)
     night.upload(night.rows(3))
 
-    ends_whole(night, 3)
+    ends_whole(night, 3, A_DAY)
 
     (run,) = night.runs()
     assert night.harvest(run).report["generations"] == 2
