@@ -60,7 +60,7 @@ def cut_off(story: Story) -> None:
 
 
 def deleted(story: Story) -> None:
-    """The job wants its batches deleted at the API when they are collected; twelve audits may fail at it, hours apart."""
+    """The job wants its batches deleted at the API when they are collected; twelve audits may fail at that."""
     story.job(chunk=3, generations=2, delete="true")
     story.deletes = True
     story.world.fault("rows", "overloaded", rate=0.5, first_times=1)
