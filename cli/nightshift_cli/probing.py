@@ -17,6 +17,7 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from nightshift.errors import Ambiguous
 from nightshift.money import PriceSheet, Tokens, cost_of
 from nightshift_cli.exits import Refused
 
@@ -190,12 +191,25 @@ class Probe:
     def _visible(self, batch_id: str) -> Finding:
         """Tell how soon a batch is in the list: what reconciliation waits for."""
         start = time.monotonic()
-        while time.monotonic() - start < self.patience:
-            if any(each["id"] == batch_id for each in _json(self.ask("GET", f"{PATH}?limit=20"))["data"]):
+        until = start + self.patience
+        while time.monotonic() < until:
+            if any(each["id"] == batch_id for each in self._shown(f"{PATH}?limit=20", until)["data"]):
                 found = f"{time.monotonic() - start:.1f} s after the answer to its create"
                 return Finding("when a batch is in the list", Verdict.SETTLED, found, "")
             time.sleep(self.every)
         return _open("when a batch is in the list", f"not within {self.patience:g} s")
+
+    def _shown(self, path: str, until: float) -> Any:
+        """Return what a GET answers, asked again while the API has trouble: in an hour of looks it may have some.
+
+        Raises:
+            Ambiguous: it still has at `until`, in seconds of the monotonic clock.
+        """
+        while (answer := self.ask("GET", path)).status_code != HTTPStatus.OK:
+            if time.monotonic() > until:
+                raise Ambiguous(f"GET {path} is answered {_told(answer)}, at each of the looks until now")
+            time.sleep(self.every)
+        return _json(answer)
 
     def _encodings(self) -> Iterator[Finding]:
         """Send packed bodies; cancel the first batch that comes of it, or of a plain one."""
@@ -216,7 +230,7 @@ class Probe:
         """Look at the batch until it has ended; return whether it has."""
         looks, moved, until = 0, "", time.monotonic() + self.patience
         while True:
-            shown = _json(self.ask("GET", f"{PATH}/{batch_id}"))
+            shown = self._shown(f"{PATH}/{batch_id}", until)
             counts = shown["request_counts"]
             if shown["processing_status"] == "ended" or time.monotonic() > until:
                 break

@@ -11,12 +11,13 @@ from botocore.auth import SigV4Auth
 
 from nightshift.adapters.anthropic_api import AnthropicBatches
 from nightshift.adapters.signing import AwsWorkspace
-from nightshift.errors import Unauthorized
+from nightshift.errors import Rejected, Unauthorized
 from tests.batches_api.server import Desk
 from tests.batches_api.test_adapter import Body
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 WORKSPACE = "wrkspc_01Local"
+BETA = "output-300k-2026-03-24"
 PARAMS = b'{"model":"claude-haiku-5-5","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}'
 
 
@@ -52,12 +53,14 @@ def test_every_call_of_the_adapter_is_signed_and_is_the_action_that_iam_knows(
         assert b"".join(blocks).count(b'"canceled"') == made.rows
     assert api.count_tokens({"model": "claude-haiku-5-5", "messages": [{"role": "user", "content": "hi"}]}, "") > 0
     assert api.message(PARAMS, timeout=5, betas="")["type"] == "message"
+    api.delete(made.id)
 
     assert signed(desk) == {
         "CancelBatchInference",
         "CountTokens",
         "CreateBatchInference",
         "CreateInference",
+        "DeleteBatchInference",
         "GetBatchInference",
         "ListBatchInferences",
     }
@@ -108,6 +111,34 @@ def test_a_body_that_is_not_the_signed_one_is_refused(desk: Desk, api: Anthropic
     with pytest.raises(Unauthorized, match="HTTP 403"):
         api.create(Swapped(), timeout=5, betas="")
     assert len(desk.control("batches")) == before
+
+
+def test_betas_reach_the_api_with_each_request_that_has_them(api: AnthropicBatches) -> None:
+    asked = {"model": "claude-haiku-5-5", "messages": [{"role": "user", "content": "hi"}]}
+
+    assert api.create(Body(), timeout=5, betas=BETA).rows == Body().rows
+    assert api.count_tokens(asked, BETA) > 0
+    assert api.message(PARAMS, timeout=5, betas=BETA)["type"] == "message"
+    for ask in (
+        lambda: api.create(Body(), timeout=5, betas="no-such-beta"),
+        lambda: api.count_tokens(asked, "no-such-beta"),
+        lambda: api.message(PARAMS, timeout=5, betas="no-such-beta"),
+    ):
+        with pytest.raises(Rejected, match="HTTP 400"):
+            ask()
+
+
+def test_betas_are_in_the_signature(api: AnthropicBatches, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_auth = SigV4Auth.add_auth
+
+    def swapped(self: SigV4Auth, request: Any) -> None:
+        add_auth(self, request)
+        request.headers.replace_header("anthropic-beta", "output-128k-2025-02-19")
+
+    monkeypatch.setattr(SigV4Auth, "add_auth", swapped)
+
+    with pytest.raises(Unauthorized, match="HTTP 403"):
+        api.create(Body(), timeout=5, betas=BETA)
 
 
 def test_a_plan_is_read_twice_and_never_kept(api: AnthropicBatches) -> None:

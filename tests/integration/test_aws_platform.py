@@ -17,6 +17,16 @@ from tests.integration.conftest import Night
 PARAMETERS = ("Authentication=aws", "AnthropicWorkspaceId=wrkspc_01Local")
 
 
+LOOKS = {"ListBatchInferences", "GetBatchInference"}
+NEEDED = {
+    "doctor": {"ListBatchInferences"},
+    "estimate": {"ListBatchInferences", "CountTokens"},
+    "orphans": LOOKS,
+    "probe": {*LOOKS, "CreateBatchInference", "CancelBatchInference", "DeleteBatchInference"},
+}
+"""Command → what a person needs to sign, as docs/operations.md has it under *No key*."""
+
+
 @pytest.fixture(scope="module")
 def without_key() -> Iterator[RunningCloud]:
     options = [word for parameter in PARAMETERS for word in ("--param", parameter)]
@@ -75,5 +85,22 @@ def test_a_night_without_a_key_ends_whole_and_each_role_asks_for_what_it_may(
     monkeypatch.setattr(stacks, "LOCAL_FILE", file := tmp_path / "local.json")
     facts = {"endpoint": without_key.endpoint, "region": without_key.region, "outputs": without_key.outputs}
     file.write_text(json.dumps(facts))
-    said = CliRunner().invoke(app, ["doctor", "--local"], catch_exceptions=False).stdout
+    said = person(without_key, "doctor")
     assert f"{without_key.batches_api} takes your signature in wrkspc_01Local" in said
+    (file := tmp_path / "a.jsonl").write_text(json.dumps(rows[0]) + "\n")
+    for words in (("estimate", str(file), "--job", night.name), ("orphans",), ("probe", "--yes", "--wait", "5")):
+        person(without_key, *words)
+    assert by_desk(without_key) == set().union(*NEEDED.values())
+
+
+def person(cloud: RunningCloud, *words: str) -> str:
+    """Type a command that asks the API for no more than the page says that a person needs; return what it printed."""
+    before = by_desk(cloud)
+    said = CliRunner().invoke(app, [*words, "--local"], catch_exceptions=False).stdout
+    assert by_desk(cloud) - before <= NEEDED[words[0]], words
+    return said
+
+
+def by_desk(cloud: RunningCloud) -> set[str]:
+    """Return the actions that a person has signed so far."""
+    return {action.split(":")[1] for key, action in cloud.api("signed") if key == "desk"}

@@ -12,9 +12,14 @@ from tests.integration.conftest import Night
 KEY = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-4000-8000-000000000000"
 
 
-@pytest.fixture(scope="module")
-def under_a_key() -> Iterator[RunningCloud]:
-    with running_cloud("--enforce-iam", "--param", f"KmsKeyArn={KEY}", python=str(DESK_PYTHON)) as running:
+SIGNED = ("--param", "Authentication=aws", "--param", "AnthropicWorkspaceId=wrkspc_01Local")
+"""Without an API key, there is no secret whose encryption wants a right."""
+
+
+@pytest.fixture(scope="module", params=[(), SIGNED], ids=["with an API key", "signed"])
+def under_a_key(request: pytest.FixtureRequest) -> Iterator[RunningCloud]:
+    options = ("--enforce-iam", "--param", f"KmsKeyArn={KEY}", *request.param)
+    with running_cloud(*options, python=str(DESK_PYTHON)) as running:
         running.api("settings", "POST", {"duration_seconds": 60})
         yield running
 

@@ -97,7 +97,7 @@ def test_every_question_has_its_finding_and_nothing_that_was_made_is_left(nights
 def test_what_differs_from_the_documents_is_named_and_has_a_status(
     nightshift: CliStack, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk.settings(progressive=True, rpm=77, max_batch_requests=200_000, duration_seconds=5)
+    desk.settings(progressive=True, rpm=77, max_batch_requests=200_000, duration_seconds=10)
     monkeypatch.setitem(ROW_ERRORS, "stream", (ROW_ERRORS["stream"][0], "what the API said last year"))
 
     status, told = probed(nightshift)
@@ -143,6 +143,31 @@ def test_an_api_that_stops_answering_leaves_what_was_found(nightshift: CliStack,
     assert (status, left(desk)) == (Exit.DONE, [])
     assert verdicts(told)["all else"] == Verdict.OPEN
     assert verdicts(told)["counts before the end"] == Verdict.AS_DOCUMENTED
+
+
+@pytest.mark.parametrize(("endpoint", "after"), [("retrieve", 1), ("list", 1)])
+def test_a_look_that_the_api_refuses_for_the_moment_is_done_again(
+    nightshift: CliStack, desk: Desk, endpoint: str, after: int
+) -> None:
+    desk.fault(endpoint, "status:529", after=after, times=2)
+
+    status, told = probed(nightshift)
+
+    assert (status, left(desk)) == (Exit.DONE, [])
+    assert verdicts(told)["counts before the end"] == Verdict.AS_DOCUMENTED
+    assert "all else" not in verdicts(told)
+
+
+def test_an_api_that_refuses_every_look_is_given_up_and_what_was_found_is_told(
+    nightshift: CliStack, desk: Desk
+) -> None:
+    desk.fault("retrieve", "status:529", after=1)
+
+    status, told = probed(nightshift, "--wait", "1")
+
+    (found,) = [each["found"] for each in told["findings"] if each["question"] == "all else"]
+    assert (status, left(desk)) == (Exit.DONE, [])
+    assert "is answered 529" in found
 
 
 def test_results_of_a_batch_that_is_older_than_29_days_are_asked_for(
