@@ -162,6 +162,14 @@ def test_without_credentials_nothing_is_asked(desk: Desk, monkeypatch: pytest.Mo
         signing_as(desk, None).probe()
 
 
+def test_without_a_region_nothing_is_asked(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    nowhere = boto3.Session("LSIAME", "local")
+
+    with pytest.raises(Unauthorized, match="no region"):
+        signing_as(desk, nowhere).probe()
+
+
 def test_no_secret_of_a_signature_is_in_an_error(desk: Desk) -> None:
     mine = boto3.Session("LSIAME", "local", "the-session-token", region_name="eu-central-1")
     desk.fault("list", "status:403", message="the-session-token is not good")

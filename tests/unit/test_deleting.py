@@ -84,6 +84,13 @@ def test_a_batch_in_whose_results_a_row_may_still_turn_up_is_kept(desk: Desk) ->
     assert desk.api.deleted == desk.batches[:1]
 
 
+def test_a_batch_that_is_not_collected_is_kept_whatever_the_run_says(desk: Desk) -> None:
+    desk.run(second={"state": ChunkState.ARCHIVED})
+
+    assert desk.delete() == [1]
+    assert desk.api.deleted == desk.batches[:1]
+
+
 def test_a_chunk_that_was_never_sent_has_nothing_to_delete(desk: Desk) -> None:
     desk.run(second={"state": ChunkState.PLANNED, "batch_id": None, "archive": None})
 
