@@ -168,6 +168,10 @@ def _block(block: Block, version: str) -> Iterator[RowError]:
 
 def _tool(path: str, tool: Json) -> Iterator[RowError]:
     """Yield what is wrong with a tool; only those that the client runs have a schema of their own."""
+    if tool.get("type") == "mcp_toolset":  # is named for its server (`types/beta/beta_mcp_toolset_param.py`)
+        if not isinstance(tool.get("mcp_server_name"), str):
+            yield required(f"{path}.mcp_toolset.mcp_server_name")
+        return
     name, custom = tool.get("name"), tool.get("type", "custom") == "custom"
     if not isinstance(name, str):
         yield required(f"{path}.custom.name" if custom else f"{path}.name")

@@ -163,7 +163,7 @@ def _budget(params: Json, thinking: Json, model: Model) -> Iterator[RowError]:
 
 
 def _tools(params: Json, model: Model) -> Iterator[RowError]:
-    names = [tool["name"] for tool in params.get("tools") or ()]
+    names = [tool["name"] for tool in params.get("tools") or () if tool.get("type") != "mcp_toolset"]
     if len(set(names)) < len(names):
         yield invalid("tools: Tool names must be unique.")  # seen
     choice = params.get("tool_choice")

@@ -392,6 +392,56 @@ def test_a_model_with_shorter_answers_is_not_asked_for_longer_ones() -> None:
     assert parse(text.replace("64001", "64000")).max_tokens == 64_000
 
 
+TOOL = "{name: t, input_schema: {type: object}%s}"
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("params: {service_tier: [auto]}", "params.service_tier: must be `auto`"),
+        ("params: {output_config: {effort: [low]}}", "params.output_config.effort: must be one of"),
+        (f"params: {{tools: [{TOOL % ''}], tool_choice: {{type: [auto]}}}}", "params.tool_choice: must be `{type"),
+        ("params: {container: 2026-01-31}", "params.container: JSON has no such value"),
+        ("params: {inference_geo: .nan}", "params.inference_geo: JSON has no such value"),
+        ("params: {cache_control: true}", "params.cache_control: must be `{type: ephemeral"),
+        ("params: {cache_control: {type: ephemeral, ttl: 3h}}", "params.cache_control: must be `{type: ephemeral"),
+        ("params: {cache_control: {type: ephemeral, for: 1h}}", "params.cache_control: must be `{type: ephemeral"),
+        (f"params: {{tools: [{TOOL % ', cache_control: 1'}]}}", "params.tools.0.cache_control: must be"),
+        (f"params: {{tools: [{TOOL % ', strict: 1'}]}}", "params.tools.0.strict: must be true or false"),
+        ("params: {tools: [{type: mcp_toolset, mcp_server_name: s}]}", "params.tools.0: must be a mapping with a"),
+        ("model: claude-opus-4-6-20260205", "model: the API has no `claude-opus-4-6-20260205`: from 4.6 on"),
+        ("model: claude-opus-5-20260723", "model: the API has no `claude-opus-5-20260723`: from 4.6 on"),
+        ("model: claude-haiku-5-5-20261007", "model: the API has no `claude-haiku-5-5-20261007`: from 4.6 on"),
+    ],
+)
+def test_what_the_api_would_refuse_row_by_row_is_refused_with_its_place(lines: str, message: str) -> None:
+    (line,) = refusal(with_line(lines)).splitlines()
+    assert line.split(": ", 1)[1].startswith(message)
+
+
+def test_a_name_that_has_a_date_may_have_it() -> None:
+    assert parse(with_line("model: claude-haiku-4-5-20251001")).model == "claude-haiku-4-5-20251001"
+
+
+MARK = ", cache_control: {type: ephemeral%s}"
+
+
+@pytest.mark.parametrize("lines", ["system: S", "examples: [{row: {body: b}, answer: other}]"])
+def test_a_tool_s_breakpoint_of_five_minutes_goes_with_one_of_nightshift_s_only_of_five(lines: str) -> None:
+    text = with_line(f"{lines}\nparams: {{tools: [{TOOL % (MARK % '')}]}}")
+    assert "params.tools.0.cache_control: the API takes no breakpoint of 1h behind one of 5m" in refusal(text)
+    assert parse(text + "cache: {ttl: 5m}\n").params
+    assert parse(text + "cache: {when: never}\n").params
+    assert parse(text.replace("ephemeral}", "ephemeral, ttl: 1h}")).params
+
+
+def test_a_request_has_four_breakpoints_at_most_that_of_nightshift_among_them() -> None:
+    tools = ", ".join((TOOL % (MARK % ", ttl: 1h")).replace("t,", f"t{n},", 1) for n in range(3))
+    text = with_line(f"params: {{cache_control: {{type: ephemeral}}, tools: [{tools}]}}")
+    assert parse(text).params
+    assert "params: 5 cache breakpoints with that of nightshift: the API takes 4" in refusal(text + "system: S\n")
+
+
 def test_twenty_tools_may_be_strict_and_no_more() -> None:
     tool = "{{name: t{}, strict: true, input_schema: {{type: object, additionalProperties: false}}}}"
     tools = [tool.format(number) for number in range(21)]
@@ -416,6 +466,16 @@ TREE = {"$defs": {"tree": schema_of({"left": {"$ref": "#/$defs/tree"}})}}
         (schema_of({"a": {"enum": []}}), ("properties", "a", "enum"), "must be a list, and not empty"),
         (schema_of({"a": {"minItems": 2}}), ("properties", "a", "minItems"), "structured outputs know 0 and 1 here"),
         (schema_of({}, required=["b"]), ("required", 0), "is not among the `properties`"),
+        (schema_of({"a": {"enum": [{"b": 1}]}}), ("properties", "a", "enum"), "may have texts, numbers"),
+        (schema_of({"a": {"const": TODAY}}), ("properties", "a", "const"), "may have texts, numbers"),
+        (schema_of({"a": {"format": "phone"}}), ("properties", "a", "format"), "must be one of date, date-time"),
+        (schema_of({"a": {"pattern": "("}}), ("properties", "a", "pattern"), "is no regular expression"),
+        (schema_of({"a": {"pattern": 5}}), ("properties", "a", "pattern"), "is no regular expression"),
+        (schema_of({"a": {"pattern": "(?=a)b"}}), ("properties", "a", "pattern"), "structured outputs do not look"),
+        (schema_of({"a": {"pattern": r"\bfoo"}}), ("properties", "a", "pattern"), "structured outputs do not look"),
+        (schema_of({"a": {"pattern": r"(a)\1"}}), ("properties", "a", "pattern"), "structured outputs do not look"),
+        (schema_of({"a": {"type": ["object", "null"]}}), ("properties", "a"), "structured outputs want `additional"),
+        (schema_of({"a": {"properties": {}}}), ("properties", "a"), "structured outputs want `additional"),
         (schema_of({"a": []}), ("properties", "a"), "must be a mapping"),
         ({**CLOSED, "properties": []}, ("properties",), "must be a mapping"),
         (schema_of({"a": {"$ref": "#/$defs/b"}}), ("properties", "a", "$ref"), "must be `#/$defs/NAME`, and stand"),
@@ -446,7 +506,9 @@ def test_a_schema_may_use_all_that_grammars_have() -> None:
     some = {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/part"}}
     maybe = {str(n): {"type": "string"} for n in range(24)}
     unions = {f"u{n}": {"anyOf": [{"type": "string"}, {"type": "null"}]} for n in range(16)}
-    part = schema_of({"name": {"type": "string", "pattern": "^[a-z]+$"}, "n": {"$ref": "#/$defs/n"}})
+    part = schema_of(
+        {"name": {"type": "string", "pattern": r"^[a-z]+\\b?$", "format": "uri"}, "n": {"$ref": "#/$defs/n"}}
+    )
     defs = {"part": part, "n": {"type": "integer"}}
     schema = schema_of({**maybe, **unions, "a": some, "b": some}, required=[*unions, "a"], **{"$defs": defs})
     schema["required"] = [*unions, "a", "b"]

@@ -4,6 +4,7 @@ Sources: the documentation of the Message Batches API, and the tables of the `an
 version 2026-10-21 of the API.
 """
 
+import math
 import re
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date, timedelta
@@ -68,6 +69,9 @@ BETA_PASSED = frozenset({"compaction", "context_management", "mcp_servers"})
 _MODEL = re.compile(r"claude-[a-z0-9]+(-[a-z0-9]+)*")
 _TAKES_A_BUDGET = re.compile(r"claude-(haiku-4-5|sonnet-4-5|opus-4-5|sonnet-4-6|opus-4-6)(-\d{8})?")
 """Models that still accept `thinking: {type: enabled}`: 4.7 and later refuse it."""
+_UNDATED = re.compile(r"(claude-[a-z]+-(?:4-[6-9]|[5-9](?:-[1-9])?))-\d{8}")
+"""Names with a date of models that have none: from 4.6 on a model has one name (captures of September 2026: a dated
+name of Opus 5 is not found)."""
 _VERSION_4_5 = re.compile(r"claude-(haiku|sonnet|opus)-4-5(-\d{8})?")
 """Models without adaptive thinking and `inference_geo`."""
 _WINDOW, _SMALL_WINDOW = 1_000_000, 200_000
@@ -87,6 +91,8 @@ _LONGEST_USER_ID = 256
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 _MOST_STRICT = 20
 """Strict tools of a request (documentation of structured outputs)."""
+_MOST_BREAKPOINTS = 4
+"""Cache breakpoints of a request (documentation of prompt caching)."""
 _BATCH_LIFE = timedelta(days=1)  # a batch sent today may run until tomorrow
 
 
@@ -97,6 +103,8 @@ def model_problem(model: str, today: date | None) -> str | None:
             return f"`{model}` stops answering on {day}, and a batch may run until tomorrow: choose another model"
     if not _MODEL.fullmatch(model):
         return f"`{model}` is not a model's name: those look like claude-haiku-5-5"
+    if dated := _UNDATED.fullmatch(model):
+        return f"the API has no `{model}`: from 4.6 on names have no date, as in `{dated[1]}`"
     return None
 
 
@@ -160,7 +168,9 @@ def params_problems(
                 yield ("params", key), "the API takes it with a beta: write `betas: [NAME]` at the top level"
         elif key not in PASSED:
             yield ("params", key), f"no such key in a Messages request; known here: {', '.join(sorted(PASSED))}"
-    if params.get("service_tier", "auto") not in {"auto", "standard_only"}:
+    yield from _not_json(params, ("params",))
+    yield from _mark_problems(params, ("params",))
+    if params.get("service_tier", "auto") not in ("auto", "standard_only"):
         yield ("params", "service_tier"), "must be `auto` or `standard_only`"
     if "metadata" in params:
         yield from _metadata_problems(params["metadata"])
@@ -168,6 +178,23 @@ def params_problems(
         yield ("params", "stop_sequences"), "must be a list of texts that are not blank"
     yield from _output_problems(params.get("output_config", {}), formatted=formatted)
     yield from _tools_problems(params, called=called)
+
+
+def _not_json(value: Any, path: tuple[str | int, ...]) -> Iterator[Problem]:
+    """Yield what YAML has and JSON has not: a day, bytes, a number without end."""
+    if isinstance(value, dict | list):
+        for key, below in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _not_json(below, (*path, key))
+    elif not (value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))):
+        yield path, "JSON has no such value (YAML makes days of 2026-01-31, and `.nan` no number): put it in quotes"
+
+
+def _mark_problems(holder: Mapping[str, Any], path: tuple[str | int, ...]) -> Iterator[Problem]:
+    """Yield what is wrong with the cache breakpoint of a request or a tool."""
+    mark = holder.get("cache_control")
+    plain = isinstance(mark, dict) and mark.get("type") == "ephemeral" and mark.keys() <= {"type", "ttl"}
+    if mark is not None and not (plain and mark.get("ttl", "5m") in ("5m", "1h")):
+        yield (*path, "cache_control"), "must be `{type: ephemeral, ttl: 5m}`, or with `1h`"
 
 
 def _metadata_problems(metadata: Any) -> Iterator[Problem]:
@@ -210,20 +237,27 @@ def _tools_problems(params: Mapping[str, Any], *, called: bool) -> Iterator[Prob
         path = ("params", "tools", index)
         name = tool.get("name") if isinstance(tool, dict) else None
         if not isinstance(name, str) or not _TOOL_NAME.fullmatch(name):
-            if not isinstance(tool, dict) or tool.get("type") != "mcp_toolset":
+            if not isinstance(tool, dict) or tool.get("type") != "mcp_toolset" or "mcp_servers" not in params:
                 yield path, "must be a mapping with a `name` of at most 128 letters, digits, _ and -"
             continue
         if name in names:
             yield (*path, "name"), f"a second tool is named `{name}`"
         names.add(name)
-        if tool.get("type", "custom") == "custom":
-            yield from _custom_tool_problems(tool, path)
+        yield from _tool_problems(tool, path)
     if sum(isinstance(tool, dict) and tool.get("strict") is True for tool in tools) > _MOST_STRICT:
         yield ("params", "tools"), f"at most {_MOST_STRICT} of them may be strict"
     if called and "tool_choice" in params:
         yield ("params", "tool_choice"), "nightshift makes it from `output.tool`: delete the line"
     elif "tool_choice" in params:
         yield from _choice_problems(params["tool_choice"], names)
+
+
+def _tool_problems(tool: Mapping[str, Any], path: tuple[str | int, ...]) -> Iterator[Problem]:
+    yield from _mark_problems(tool, path)
+    if not isinstance(tool.get("strict", False), bool):
+        yield (*path, "strict"), "must be true or false"
+    if tool.get("type", "custom") == "custom":
+        yield from _custom_tool_problems(tool, path)
 
 
 def _custom_tool_problems(tool: Mapping[str, Any], path: tuple[str | int, ...]) -> Iterator[Problem]:
@@ -236,7 +270,7 @@ def _custom_tool_problems(tool: Mapping[str, Any], path: tuple[str | int, ...]) 
 
 def _choice_problems(choice: Any, names: set[str]) -> Iterator[Problem]:
     path, kind = ("params", "tool_choice"), choice.get("type") if isinstance(choice, dict) else None
-    if kind not in {"auto", "any", "tool", "none"}:
+    if kind not in ("auto", "any", "tool", "none"):
         yield path, "must be `{type: auto}`, `{type: any}`, `{type: none}` or `{type: tool, name: …}`"
     elif not names:
         yield path, "there are no `tools` to choose from"
@@ -247,11 +281,28 @@ def _choice_problems(choice: Any, names: set[str]) -> Iterator[Problem]:
         yield path, why
 
 
+def breakpoint_problems(params: Mapping[str, Any], ttl: str | None) -> Iterator[Problem]:
+    """Yield what is wrong with the breakpoints of `params` beside that of nightshift, which may come behind the tools.
+
+    Args:
+        params: the job's.
+        ttl: `5m` or `1h`, of nightshift's breakpoint; None where there is none.
+    """
+    tools = params.get("tools")
+    marks = [tool.get("cache_control") for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
+    ttls = [mark.get("ttl", "5m") if isinstance(mark, dict) else None for mark in marks] + [ttl]
+    if "5m" in ttls and "1h" in ttls[ttls.index("5m") :]:
+        path = ("params", "tools", ttls.index("5m"), "cache_control")
+        yield path, "the API takes no breakpoint of 1h behind one of 5m: say `ttl: 1h` here, or `cache: {ttl: 5m}`"
+    if (found := sum(each is not None for each in [*ttls, params.get("cache_control")])) > _MOST_BREAKPOINTS:
+        yield ("params",), f"{found} cache breakpoints with that of nightshift: the API takes {_MOST_BREAKPOINTS}"
+
+
 def mixture_problems(model: str, thinking: str, params: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield what is wrong with params in view of the model and the kind of thinking: the API takes each alone."""
     config = params.get("output_config")
     effort = config.get("effort") if isinstance(config, dict) else None
-    if thinking in {"disabled", "between_tools"} and effort in {"xhigh", "max"}:
+    if thinking in {"disabled", "between_tools"} and effort in ("xhigh", "max"):
         yield ("params", "output_config", "effort"), f"effort {effort} wants `thinking: adaptive`"
     if "inference_geo" in params and _VERSION_4_5.fullmatch(model):
         yield ("params", "inference_geo"), f"`{model}` cannot be told where it runs: models from 4.6 on can"

@@ -259,6 +259,8 @@ def _refused_by_the_api(job: Job, today: date) -> Iterator[Problem]:
     if job.retry.cut_off is not None and job.raised_max_tokens is None:
         yield ("retry", "cut_off"), f"`{job.model}` gives no longer answers than `max_tokens` says: delete this"
     yield from api_rules.mixture_problems(job.model, kind, job.params)
+    marked = job.cache.when != "never" and (job.system.strip() or job.examples)
+    yield from api_rules.breakpoint_problems(job.params, job.cache.ttl if marked else None)
     if job.output.json_schema is not None:
         if job.output.json_schema.get("type") != "object":
             yield ("output", "schema"), "must describe an object: `type: object`"

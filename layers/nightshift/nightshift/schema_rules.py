@@ -4,6 +4,7 @@ Source: the documentation of structured outputs. The API compiles a schema into 
 (numbers, lengths), and what has no end (recursion), is not in it; and a grammar that grows too large is refused whole.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -24,6 +25,11 @@ _SCHEMA_WORDS = frozenset({
     "$ref", "$defs", "title", "description", "default", "format", "pattern",
 })  # fmt: skip
 """JSON Schema keywords that structured outputs compile; limits on numbers, lengths and counts are not among them."""
+_FORMATS = frozenset({
+    "date", "date-time", "time", "duration", "email", "hostname", "ipv4", "ipv6", "uri", "uuid",
+})  # fmt: skip
+_NO_GRAMMAR = re.compile(r"\(\?[=!<]|(?<!\\)(?:\\\\)*\\[bB1-9]")
+"""What a pattern cannot have, for it looks around, or back: `(?=`, `(?!`, `(?<`, `\\b`, `\\1`."""
 _TYPES = frozenset({"object", "array", "string", "boolean", "null", "number", "integer"})
 
 
@@ -71,9 +77,33 @@ def _part_problems(part: Mapping[str, Any], path: Path) -> Iterator[Problem]:
             yield (*path, word), "must be a list, and not empty"
     if type(part.get("minItems", 0)) is not int or part.get("minItems", 0) not in {0, 1}:
         yield (*path, "minItems"), "structured outputs know 0 and 1 here: say more in a `description`"
-    if part.get("type") == "object" and part.get("additionalProperties") is not False:
+    yield from _text_problems(part, path)
+    if ("object" in (kind if isinstance(kind, list) else [kind]) or "properties" in part) and (
+        part.get("additionalProperties") is not False
+    ):
         yield path, "structured outputs want `additionalProperties: false` on every object"
     yield from _required_problems(part, path)
+
+
+def _text_problems(part: Mapping[str, Any], path: Path) -> Iterator[Problem]:
+    """Yield what is wrong with the values, the format and the pattern that a text may have."""
+    for word in ("enum", "const"):
+        values = part.get(word) if word == "enum" else [part.get(word)]
+        if isinstance(values, list) and not all(v is None or isinstance(v, str | int | float) for v in values):
+            yield (
+                (*path, word),
+                "may have texts, numbers, true, false and null; put in quotes what YAML takes for a day",
+            )
+    if "format" in part and part["format"] not in sorted(_FORMATS):
+        yield (*path, "format"), f"must be one of {', '.join(sorted(_FORMATS))}"
+    if "pattern" in part:
+        try:
+            looks = _NO_GRAMMAR.search(re.compile(part["pattern"]).pattern)
+        except (re.error, TypeError):
+            yield (*path, "pattern"), "is no regular expression"
+        else:
+            if looks:
+                yield (*path, "pattern"), f"structured outputs do not look around or back: `{looks[0]}`"
 
 
 def _required_problems(part: Mapping[str, Any], path: Path) -> Iterator[Problem]:
