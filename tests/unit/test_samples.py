@@ -1,5 +1,6 @@
 """The sample jobs and their inputs: what is in them is meant, the bad rows too."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -37,6 +38,24 @@ def test_a_sample_s_rows_are_requests_of_its_job_but_for_the_bad_ones_that_belon
     assert dict(rejects) == REJECTS[name]
     assert 40 <= records == len(read)
     assert len(asked) >= 0.9 * records
+
+
+def test_the_page_on_the_samples_counts_their_rows() -> None:
+    page = (ROOT / "docs/samples.md").read_text(encoding="utf-8")
+    told = re.findall(
+        r"^\| `([\w-]+)` .*\| `(samples/\S+)` \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$", page, re.MULTILINE
+    )
+
+    assert {name for name, *_ in told} == set(SAMPLES)
+    for name, file, *counts in told:
+        job = parse_job((ROOT / f"jobs/{name}.yaml").read_bytes(), name=name, key=name, today=START.date())
+        with (ROOT / file).open("rb") as stream:
+            read = [*rows.read(stream, InputSpec.of(job), file=0, digest="d")]
+        good = [row for row in read if not isinstance(row, Reject)]
+        asked = {row.id: row.digest for row in reversed(good)}  # the first of an id counts
+        again = Counter(row.digest == asked[row.id] for row in good)
+        rejected = len(read) - len(good) + again[False]
+        assert [*map(int, counts)] == [len(read), len(asked), rejected, again[True] - len(asked)], name
 
 
 def test_every_job_that_needs_no_data_set_has_a_sample() -> None:
