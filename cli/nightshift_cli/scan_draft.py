@@ -108,6 +108,7 @@ def _asked(sketch: _Sketch, prompt: Template) -> tuple[list[dict[str, str]], lis
     nothing: list[dict[str, str]] = [{"role": "user", "content": ""}]
     old = sketch.call.argument("prompt")
     if old is not None:
+        sketch.notes.append("Text Completions there: take `Human:` and `Assistant:` out of the prompt")
         return [{"role": "user", "content": prompt.text(old)}], []
     value = sketch.call.argument("messages")
     messages = sketch.known(value) if value is not None else None

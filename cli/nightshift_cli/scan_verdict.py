@@ -110,6 +110,17 @@ class Judge:
             ours = at is source or name in at.imported_names
             if ours or (near and isinstance(use, ast.Attribute) and self.defined[name] == 1):
                 yield at, use
+                yield from ((at, each) for each in _by_another_name(at, use))
+
+
+def _by_another_name(source: Source, use: ast.expr) -> Iterator[ast.expr]:
+    """Yield where a function is used by the name that it is given here: `ask = ask_claude`."""
+    up = source.parents.get(use)
+    if isinstance(up, ast.Assign) and up.value is use:
+        names = {target.id for target in up.targets if isinstance(target, ast.Name)}
+        for each in ast.walk(source.function_of(use) or source.tree):
+            if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load) and each.id in names:
+                yield each
 
 
 def _for_each(source: Source, node: ast.AST) -> str | None:

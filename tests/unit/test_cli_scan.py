@@ -347,3 +347,19 @@ def test_several_messages_and_what_is_attached_are_drafted_as_the_job_has_them(t
     ]
     assert "prefill" in text
     assert "mend:" not in text
+
+
+def test_a_function_that_is_called_by_another_name_is_followed(tmp_path: Path) -> None:
+    code = f"{HEAD}def old(text):\n  {CREATE}\n"
+    used = "def run(rows):\n  ask = old\n  for row in rows:\n    ask(row)\n"
+
+    assert only(tmp_path, code + used)["verdict"] == "batchable"
+    assert only(tmp_path, code + used.replace("    ask(row)", "    asked(row)"))["verdict"] == "look"
+
+
+def test_a_text_completion_is_drafted_with_a_word_on_what_it_has_in_its_prompt(tmp_path: Path) -> None:
+    code = f"{HEAD}for row in rows:\n  client.completions.create(model='m', prompt=row)\n"
+    scan(tmp_path, code, "--write", str(tmp_path / "jobs"))
+    (draft,) = (tmp_path / "jobs").iterdir()
+
+    assert "take `Human:` and `Assistant:` out of the prompt" in draft.read_text()
