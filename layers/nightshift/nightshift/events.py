@@ -22,7 +22,7 @@ class RunStarted:
     at: datetime
     """When it happened, not when it was told: UTC, ISO 8601."""
     trigger: str
-    """`upload`, `nightly` or `by hand`."""
+    """`upload`, `nightly`, `manifest` or `by hand`."""
     inputs: int
     """Files that the run reads."""
 
