@@ -23,6 +23,7 @@ from nightshift.records import InputSpec
 from nightshift.rows import read
 from nightshift.run_files import Part
 from nightshift_cli.exits import Refused
+from nightshift_cli.failed_tables import write_parquet, write_xlsx
 
 MOST_REASON = 100
 """Characters of a reason by which reasons are told apart where they are counted."""
@@ -73,51 +74,56 @@ class FailedRows:
         """Their own ids."""
         return frozenset(row.id for row in self.rows)
 
-    def write(self, inputs: Inputs, file: BinaryIO) -> None:
-        """Write them as one file of the job's format, in the order of the inputs.
+    def write(self, inputs: Inputs, file: BinaryIO, *, sheet: str | None = None) -> None:
+        """Write them as one file of the job's format, in the order of the inputs; a workbook's only sheet is `sheet`.
 
         Raises:
             BadInput: an input version is not there any more.
-            Refused: the inputs do not have all of them.
+            Refused: the inputs do not have all of them, or one file cannot hold them.
         """
+        refs, found = self.run.inputs, 0
         match self.job.input.format:
             case "jsonl":
-                file.writelines(raw.rstrip(b"\r\n") + b"\n" for _, raw in self._raw(inputs))
+                for _, raw in self._raw(inputs):
+                    file.write(raw.rstrip(b"\r\n") + b"\n")
+                    found += 1
             case "csv":
-                self._write_csv(inputs, file)
-            case "parquet" | "xlsx" as other:
-                raise Refused(
-                    f"rows of {other} files cannot be asked again by themselves: submit the file again, and say "
-                    "`skip: answered` in the job where its answers stand on tickets"
-                )
+                found = self._write_csv(inputs, file)
+            case "parquet":
+                found = write_parquet(inputs, refs, self.places, file)
+            case "xlsx":
+                was, made = self.job.input.sheet, self.run.created
+                found = write_xlsx(inputs, refs, self.places, file, sheet=was, named=sheet, made=made)
             case other:
                 assert_never(other)
+        if found != len(self.rows):
+            raise Refused(f"only {found:,} of the {len(self.rows):,} rows are in the run's inputs as they are read now")
 
-    def _write_csv(self, inputs: Inputs, file: BinaryIO) -> None:
-        """Write one header over rows whose inputs may have each its own."""
+    def _write_csv(self, inputs: Inputs, file: BinaryIO) -> int:
+        """Write one header over rows whose inputs may have each its own; return how many rows."""
         headers = {index: _header(inputs, self.run.inputs[index]) for index in self.places}
         columns = list(dict.fromkeys(name for header in headers.values() for name in header))
         text = io.TextIOWrapper(file, "utf-8", errors="surrogateescape", newline="")
         writer = csv.DictWriter(text, columns, quoting=csv.QUOTE_ALL)
         writer.writeheader()
+        found = 0
         for index, raw in self._raw(inputs):
+            found += 1
             (cells,) = csv.reader(io.StringIO(raw.removeprefix(BOM).decode(), newline=""))
             writer.writerow(dict(zip(headers[index], cells, strict=True)))
         text.flush()
         text.detach()
+        return found
 
     def _raw(self, inputs: Inputs) -> Iterator[tuple[int, bytes]]:
         """Yield the index of each row's input, and its bytes."""
-        spec, found = InputSpec.of(self.job), 0
+        spec = InputSpec.of(self.job)
         for index, wanted in sorted(self.places.items()):
             ref = self.run.inputs[index]
             with inputs.open(ref) as stream:
                 for row in read(stream, spec, file=index, digest=ref.digest):
                     if isinstance(row, Row) and row.record in wanted:
-                        found += 1
                         yield index, row.raw
-        if found != len(self.rows):
-            raise Refused(f"only {found:,} of the {len(self.rows):,} rows are in the run's inputs as they are read now")
 
 
 def failed_rows(run: Run, ledger: Ledger, outputs: Outputs, classes: Collection[RowClass]) -> FailedRows:

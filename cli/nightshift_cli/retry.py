@@ -123,8 +123,9 @@ def retry(
 ) -> None:  # fmt: skip
     """Ask the rows of a finished run again that have no answer, and only these: they become a file, and a run.
 
-    They are read from the run's inputs, as those were, and uploaded as inbox/JOB/retry-RUN.jsonl (or .csv). The run
-    uses the newest job file. Said again, with nothing changed meanwhile, it shows the run that it started.
+    They are read from the run's inputs, as those were, and uploaded as inbox/JOB/retry-RUN.jsonl, or whatever format
+    the job's is. The run uses the newest job file. Said again, with nothing changed meanwhile, it shows the run that
+    it started.
     """
     here = find(stack, local=local)
     failed = _failed(here, RunId(run), classes or USUAL)
@@ -136,7 +137,7 @@ def retry(
     with TemporaryDirectory(prefix="nightshift-") as folder:
         file = Path(folder) / f"retry-{run}.{was}"
         with console(stderr=True).status("reading the run's inputs"):
-            proposal = _propose(here, failed, file)
+            proposal = _propose(here, failed, file, job.input.sheet)
         told = proposal.record()
         if not json:
             put_lines(proposal.lines(), say if yes else put)  # with --yes, stdout is the new run's id
@@ -165,10 +166,10 @@ def _failed(stack: Stack, run_id: RunId, named: Sequence[Again]) -> FailedRows:
     return failed
 
 
-def _propose(stack: Stack, failed: FailedRows, file: Path) -> Proposal:
+def _propose(stack: Stack, failed: FailedRows, file: Path, sheet: str | None) -> Proposal:
     inputs, key = stack.inputs(), f"inbox/{failed.run.job.name}/{file.name}"
     with file.open("wb") as stream:
-        failed.write(inputs, stream)
+        failed.write(inputs, stream, sheet=sheet)
     newer = answered_since(failed.run, stack.ledger(), stack.results(), failed.ids)
     if (standing := _standing(stack, key, file)) is None:
         return Proposal(failed, _planned(stack, key, file), newer)

@@ -9,7 +9,7 @@ import io
 import json
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from nightshift.errors import BadInput
@@ -20,6 +20,8 @@ from nightshift.rows import check, read
 
 JSONL = InputSpec("jsonl", id="id", required=frozenset({"body"}), carry=("at",))
 CSV = InputSpec("csv", id="id", required=frozenset({"body"}))
+STRIPPED = replace(JSONL, strip_nul=True)
+CUT = replace(JSONL, truncate=True, max_text_bytes=100)
 NUMBERED = InputSpec("csv", id=None, required=frozenset({"body"}))
 
 pack = partial(gzip.compress, mtime=0)
@@ -27,6 +29,8 @@ _GOOD = b'{"id": "%d", "body": "text"}\n'
 _BOM = b"\xef\xbb\xbf"
 BOTH = (("1", "text"), ("2", "text"))
 """The good rows around a bad one."""
+UNUSED = "N unused_columns"
+"""The verdict on rows with columns that the job does not use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,8 @@ def verdict(data: bytes, spec: InputSpec) -> tuple[str, list[tuple[str, str]]]:
     codes = sorted({InputCode[reject.code] for reject in found if isinstance(reject, Reject)})
     if len(found) != records:
         return f"{records} records, but {len(found)} read", rows
-    return " ".join(["R", *codes]) if codes else "N", rows
+    changes = sorted({change for row in found if isinstance(row, Row) for change in row.changes})
+    return " ".join(["R" if codes else "N", *codes, *changes]), rows
 
 
 def _row(number: int, what: str, text: bytes | str, code: str) -> Case:
@@ -70,6 +75,10 @@ def _id(number: int, what: str, written: str, code: str) -> Case:
 
 def _body(number: int, what: str, written: str, code: str) -> Case:
     return _row(number, what, f'{{"id": "9", "body": {written}}}', code)
+
+
+def _bodies(*written: str) -> bytes:
+    return "".join(f'{{"id": "{number}", "body": {body}}}\n' for number, body in enumerate(written, 1)).encode()
 
 
 def _file(number: int, what: str, data: bytes | str, code: str, spec: InputSpec = JSONL) -> Case:
@@ -147,7 +156,7 @@ JSON = [
     *(_body(25, text, text, "NON_FINITE") for text in ("NaN", "Infinity", "-Infinity", "1e999")),
     _body(26, "5,000 digits", "1" * 5000, "NUMBER_TOO_LONG"),
     _row(27, "depth 100,000", f'{{"id": "9", "body": "text", "at": {"[" * 100_000}{"]" * 100_000}}}', "TOO_DEEP"),
-    _fine(28, "unknown fields", '{"id": "1", "body": "text", "more": {"a": [1]}}\n', ("1", "text")),
+    Case(28, "unknown fields", b'{"id": "1", "body": "text", "more": {"a": [1]}}\n', UNUSED, BOTH[:1]),
 ]
 
 IDS = [
@@ -169,12 +178,28 @@ BODIES = [
     *(_body(40, f"body {text}", text, "EMPTY_BODY") for text in ("null", '""', '" \\n"', '"\\u200b\\ufeff"')),
     *(_body(41, f"body {text}", text, "BAD_TYPE") for text in ("[]", "{}", "true")),
     _fine(41, "body is a number", _written('"1"', "12.50"), ("1", "12.50")),
+    Case(
+        14,
+        "escaped NUL, to be stripped",
+        _bodies('"a\\u0000b"', '"\\u0000"'),
+        "R EMPTY_BODY nul_stripped",
+        (("1", "ab"),),
+        STRIPPED,
+    ),
+    Case(
+        42,
+        "body of 101 bytes, to be cut",
+        _bodies(f'"{"x" * 101}"', f'"{"x" * 100}"'),
+        "N truncated",
+        (("1", "x" * 72 + "\n[truncated: 29 more bytes]"), ("2", "x" * 100)),
+        CUT,
+    ),
     _body(42, "body of 100,001 bytes", f'"{"x" * 100_001}"', "TOO_LARGE"),
     _body(42, "body of 10 MB", f'"{"x" * 10_000_000}"', "TOO_LARGE"),
     _file(44, "line beyond 16 MB", _GOOD % 1 + b'{"id": "2", "body": "' + b"x" * 16_000_000, "LINE_TOO_LONG"),
     _fine(45, "prompt injection", _written('"1"', json.dumps(_HOSTILE)), ("1", _HOSTILE)),
     _fine(46, "formula", _written('"1"', "\"=HYPERLINK('x')\""), ("1", "=HYPERLINK('x')")),
-    _fine(47, "category filled in", '{"id": "1", "body": "text", "category": "vip"}\n', ("1", "text")),
+    Case(47, "category filled in", b'{"id": "1", "body": "text", "category": "vip"}\n', UNUSED, BOTH[:1]),
 ]
 
 CSVS = [

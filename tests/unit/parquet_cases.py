@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nightshift.records import InputSpec
-from tests.unit.input_cases import BOTH, GOOD, Case, pack
+from tests.unit.input_cases import BOTH, GOOD, UNUSED, Case, pack
 
 PARQUET = InputSpec("parquet", id="id", required=frozenset({"body"}))
 NUMBERED_PARQUET = InputSpec("parquet", id=None, required=frozenset({"body"}))
@@ -87,7 +87,13 @@ PARQUET_CASES = [
         for value in (float("nan"), float("inf"))
     ),
     _row(25, "body nan of 4 bytes", pa.array([0.5, float("nan")], pa.float32()), "NON_FINITE", ("1", "0.5")),
-    _fine(28, "unknown columns", written([("more", [[1], [2]]), ("id", ["1", "2"]), ("body", ["text"] * 2)])),
+    Case(
+        28,
+        "Parquet: unknown columns",
+        written([("more", [[1], [2]]), ("id", ["1", "2"]), ("body", ["text"] * 2)]),
+        UNUSED,
+        spec=PARQUET,
+    ),
     _file(29, "no column of ids", written([("body", ["text"])]), "BAD_HEADER"),
     Case(
         30,

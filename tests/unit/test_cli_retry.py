@@ -14,16 +14,23 @@ from nightshift import run_files
 from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.adapters.s3 import S3Inputs
 from nightshift.intake import run_id_for
-from nightshift.model import BatchId, ChunkState, Estimate, Hold, HoldCode, InputRef, RowClass, RunId, Tally
+from nightshift.job import parse_job
+from nightshift.model import BatchId, ChunkState, Estimate, Hold, HoldCode, InputRef, Row, RowClass, RunId, Tally
+from nightshift.records import InputSpec
+from nightshift.rows import read
 from nightshift.run_files import Part
 from nightshift_cli import consent
 from nightshift_cli.exits import Exit
+from tests.unit import xlsx_cases
 from tests.unit.cli_stack import JOB, CliStack, Said, serving
 from tests.unit.conftest import START
 from tests.unit.made import RUN, chunk, run
 from tests.unit.night import ids, planned_line
+from tests.unit.parquet_cases import of_bodies
 
 PARQUET_JOB = JOB.replace(b"jsonl", b"parquet")
+XLSX_JOB = JOB.replace(b"jsonl", b"xlsx")
+PARQUET, XLSX = of_bodies(["one", "two", "three", "four"]), xlsx_cases.of_bodies("one", 2.5, "three", "four")
 CSV_JOB = JOB.replace(b"jsonl", b"csv")
 NIGHTLY = JOB.replace(b"schedule: upload", b"schedule: nightly")
 TOGETHER = JOB.replace(b"schedule: upload", b"schedule: manifest")
@@ -186,6 +193,32 @@ def test_rows_of_csv_files_become_csv_with_every_column_of_all_of_them(night: Ni
     ]
 
 
+@pytest.mark.parametrize(("job", "data", "ending"), [(PARQUET_JOB, PARQUET, "parquet"), (XLSX_JOB, XLSX, "xlsx")])
+def test_rows_of_a_table_become_a_table_that_reads_the_same_and_is_the_same_bytes_each_time(
+    night: Night, job: bytes, data: bytes, ending: str
+) -> None:
+    night.begin(data, job=job)
+    spec = InputSpec.of(parse_job(job, name="triage", key="jobs/triage.yaml"))
+    rows = list(read(io.BytesIO(data), spec, file=0, digest="d"))
+
+    first, second = (json.loads("\n".join(night("--yes", "--json").out)) for _ in range(2))
+
+    assert [first["file"]["uploaded"], second["file"]["uploaded"]] == [False, True]
+    made = night.stack.object(f"inbox/triage/retry-{RUN}.{ending}")
+    again = list(read(io.BytesIO(made), spec, file=0, digest="d"))
+    assert [row.id for row in again] == ["1", "2"]
+    assert [(row.id, row.digest, row.values) for row in again if isinstance(row, Row)] == [
+        (row.id, row.digest, row.values) for row in rows[:2] if isinstance(row, Row)
+    ]
+
+
+def test_a_table_that_has_not_all_the_rows_any_more_is_refused(night: Night) -> None:
+    night.begin(of_bodies(["one"]), job=PARQUET_JOB)
+    said = night("--yes")
+    assert said.status == Exit.FAILED
+    assert said.err[0] == "only 1 of the 2 rows are in the run's inputs as they are read now"
+
+
 def test_it_warns_of_rows_that_a_newer_run_has_answered(night: Night) -> None:
     night.begin(b"\n".join(ROWS))
     newer, other = RunId("triage-20261123-bbbbbbbb"), RunId("other-20261123-bbbbbbbb")
@@ -209,7 +242,6 @@ def test_where_all_rows_failed_it_says_that_the_run_will_be_held(night: Night) -
     ("job", "words", "reason"),
     [
         (JOB.replace(b"id: id", b"id: row_number"), (), "have no ids of their own"),
-        (PARQUET_JOB, (), "rows of parquet files cannot be asked again by themselves: submit the file again"),
         (JOB, ("--class", "invalid"), "has no row that is invalid"),
     ],
 )  # fmt: skip

@@ -11,7 +11,20 @@ import pytest
 from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.errors import Conflict
 from nightshift.estimating import Estimator
-from nightshift.model import Chunk, ChunkId, Hold, HoldCode, JobRef, RowClass, Run, RunId, chunk_id, custom_id
+from nightshift.model import (
+    Change,
+    Chunk,
+    ChunkId,
+    Hold,
+    HoldCode,
+    JobRef,
+    RowClass,
+    Run,
+    RunId,
+    Tally,
+    chunk_id,
+    custom_id,
+)
 from nightshift.planning import Planner
 from nightshift.prices import price_sheet
 from nightshift.requests import params_of
@@ -375,6 +388,26 @@ def test_planning_stops_between_chunks_when_its_time_is_up_and_goes_on_later(des
 
     assert [c.rows for c in desk.chunks(run)] == [2, 2, 1]
     assert desk.ledger.run(run.run_id).hold is None
+
+
+def test_what_was_left_out_of_rows_is_counted_once_with_those_that_are_asked(desk: Desk) -> None:
+    job = (
+        batches_of(2)
+        .replace("jsonl}", "jsonl, nul: strip}")
+        .replace("max_rows: 100,", "max_rows: 100, max_text_bytes: 100, too_large: truncate,")
+    )
+    long: dict[str, Any] = {"id": "1", "body": "x" * 200, "spam": 1}
+    rows = [long, long, {"id": "2", "body": "a\0b", "spam": 2}, {"id": "3", "body": "\0"}, {"id": "4", "body": "four"}]
+    run = desk.open(jsonl(*rows), job=job)
+    soon = START + timedelta(seconds=100)
+
+    assert [desk.plan(run, soon) for _ in range(2)] == [False, True]
+
+    tallies = [chunk.planned for chunk in desk.chunks(run)]
+    assert [tally.changes for tally in tallies] == [
+        {Change.TRUNCATED: 1, Change.NUL_STRIPPED: 1, Change.UNUSED_COLUMNS: 2}, {}
+    ]  # fmt: skip
+    assert sum(tallies, Tally()).rows == {RowClass.DUPLICATE: 1, RowClass.REJECTED: 1}
 
 
 MIXED = (

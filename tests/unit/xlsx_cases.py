@@ -12,7 +12,7 @@ from openpyxl.cell.rich_text import CellRichText, TextBlock
 from openpyxl.cell.text import InlineFont
 
 from nightshift.records import InputSpec
-from tests.unit.input_cases import BOTH, GOOD, Case, pack
+from tests.unit.input_cases import BOTH, GOOD, UNUSED, Case, pack
 
 XLSX = InputSpec("xlsx", id="id", required=frozenset({"body"}))
 NUMBERED_XLSX = InputSpec("xlsx", id=None, required=frozenset({"body"}))
@@ -134,7 +134,13 @@ XLSX_CASES = [
     _row(14, "NUL", made(_AROUND.format(cell('<c t="str"><v>a_x0000_b</v></c>', 2))), "NUL_IN_TEXT"),
     _told(17, "a CR that is escaped", made(cell('<c t="inlineStr"><is><t>a_x000D_b</t></is></c>')), "a\rb"),
     _row(25, "a number that is none", made(_AROUND.format(cell("<c><v>1e999</v></c>", 2))), "NON_FINITE"),
-    _fine(28, "unknown columns", saved([("more", "id", "", "body"), (5, "1", "x", "text", "y"), (5, "2", 6, "text")])),
+    Case(
+        28,
+        "Excel: unknown columns",
+        saved([("more", "id", "", "body"), (5, "1", "x", "text", "y"), (5, "2", 6, "text")]),
+        UNUSED,
+        spec=XLSX,
+    ),
     _file(29, "no column of ids", saved([("body",), ("text",)]), "BAD_HEADER"),
     Case(30, "Excel: no id", saved([("id", "body"), (None, "text"), (2, "text")]), "R MISSING_ID", BOTH[1:], XLSX),
     _fine(31, "ids are numbers", saved([("id", "body"), (1, "text"), (2.0, "text")])),

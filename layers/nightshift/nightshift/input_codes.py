@@ -103,7 +103,7 @@ class InputCode(StrEnum):
     INVALID_UTF8 = "INVALID_UTF8", "The row has bytes that are not UTF-8: its source was another encoding."
     BOM_INSIDE = "BOM_INSIDE", "A byte order mark stands inside the row: files were joined without removing it."
     LONE_SURROGATE = "LONE_SURROGATE", "The row has half of a surrogate pair, which is no character: repair the escape."
-    NUL_IN_TEXT = "NUL_IN_TEXT", "The row has a NUL character in a text that the job uses: remove it."
+    NUL_IN_TEXT = "NUL_IN_TEXT", "A text that the job uses has a NUL character: `input.nul: strip` leaves it out."
     CONTROL_CHAR = "CONTROL_CHAR", "A raw control character stands inside a JSON string: escape it."
     BAD_JSON = "BAD_JSON", "The line is not JSON."
     EXTRA_DATA = "EXTRA_DATA", "Something follows the object on its line: write one object per line."
@@ -125,7 +125,7 @@ class InputCode(StrEnum):
     BAD_MEDIA_TYPE = "BAD_MEDIA_TYPE", "An attachment is no JPEG, PNG, GIF, WebP or PDF, or not what the job says."
     ATTACHMENT_TOO_LARGE = "ATTACHMENT_TOO_LARGE", "An attachment is larger than the API takes: 5 MB for a picture."
     EMPTY_BODY = "EMPTY_BODY", "A column that the prompt needs is missing, empty or blank."
-    TOO_LARGE = "TOO_LARGE", "A column is longer than `limits.max_text_bytes`."
+    TOO_LARGE = "TOO_LARGE", "A column is longer than `limits.max_text_bytes`: `limits.too_large: truncate` cuts texts."
     TOO_MANY_TOKENS = (
         "TOO_MANY_TOKENS",
         "The row's request is longer than `limits.max_prompt_tokens`, or than the model's window.",

@@ -22,6 +22,9 @@ from nightshift.prompt import Prompt
 ROW_NUMBER = "row_number"
 """`input.id` of a job whose rows have no id of their own."""
 
+LEAST_TRUNCATED = 100
+"""Bytes of a text that is cut, whose last line says so."""
+
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,37}")
 """A whole number that DynamoDB holds, in the one way to write it: `7` and `07` would be one ticket."""
 
@@ -49,6 +52,8 @@ class Input(Section):
     """The column that holds a row's id, or `row_number` where there is none: ids are then `<input digest>:<row>`."""
     optional: Names = ()
     """Columns of the prompt that may be missing or empty; the prompt sees an empty text."""
+    nul: Literal["reject", "strip"] = "reject"
+    """What becomes of a row with a NUL character in a text: it is rejected, or asked without the character."""
     sheet: Name | None = None
     """The sheet of an Excel workbook, in upper or lower case; the first visible one where none is named."""
 
@@ -310,10 +315,19 @@ class Limits(Section):
     max_reject_ratio: float = Field(default=0.2, ge=0, le=1)
     """Rejected rows, as a part of all rows."""
     max_text_bytes: int = Field(default=100_000, ge=1, le=1_000_000)
-    """UTF-8 bytes of one column; a row with a longer one is rejected."""
+    """UTF-8 bytes of one column."""
+    too_large: Literal["reject", "truncate"] = "reject"
+    """What becomes of a row with a longer one: it is rejected, or asked with the text's beginning, whose last line then
+    says how many bytes are missing. Only texts are cut: a conversation or a list is rejected."""
     max_prompt_tokens: int | None = Field(default=None, ge=1)
     """Tokens of a row's whole request, a token for 4 bytes of text; a row with more is rejected. Default: the model's
     window."""
+
+    @model_validator(mode="after")
+    def _has_room_for_the_mark(self) -> Self:
+        if self.too_large == "truncate" and self.max_text_bytes < LEAST_TRUNCATED:
+            raise ValueError(f"`too_large: truncate` goes with `max_text_bytes` of {LEAST_TRUNCATED} and more")
+        return self
 
 
 class Retry(Section):

@@ -183,6 +183,17 @@ class Hold:
     at: datetime
 
 
+class Change(StrEnum):
+    """What was left out of a row that is asked all the same."""
+
+    UNUSED_COLUMNS = "unused_columns"
+    """Columns that the job does not use."""
+    NUL_STRIPPED = "nul_stripped"
+    """NUL characters, as `input.nul` wants."""
+    TRUNCATED = "truncated"
+    """The end of a long text, as `limits.too_large` wants."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tally:
     """Counts of rows by class, the tokens they used, and what those cost. Adds up over chunks."""
@@ -201,6 +212,8 @@ class Tally:
     """Picodollars that the same tokens cost, had nothing been written to the cache or read from it."""
     reasons: Mapping[str, int] = field(default_factory=dict)
     """Why rows were not answered → rows: the `MOST_REASONS` most frequent reasons, the rest under `OTHER_REASONS`."""
+    changes: Mapping[Change, int] = field(default_factory=dict)
+    """What was left out of rows that are asked → rows."""
     labels: Mapping[str, int] = field(default_factory=dict)
     """Answers of a job with `labels` → rows: the `MOST_LABELS` most frequent, the rest under `OTHER_LABELS`."""
     retryable: int = 0
@@ -221,6 +234,7 @@ class Tally:
             synchronous=self.synchronous + other.synchronous,
             uncached=self.uncached + other.uncached,
             reasons=most_frequent(_add(self.reasons, other.reasons)),
+            changes=_add(self.changes, other.changes),
             labels=most_frequent(_add(self.labels, other.labels), MOST_LABELS, OTHER_LABELS),
             retryable=self.retryable + other.retryable,
             tickets_written=self.tickets_written + other.tickets_written,
@@ -553,6 +567,8 @@ class Row(msgspec.Struct, frozen=True):
     """Bytes before it in the (unpacked) file."""
     raw: bytes = b""
     """It, as it was read: for a reject that comes after reading, a duplicate, for one."""
+    changes: frozenset[Change] = frozenset()
+    """What of it was left out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,19 @@ import msgspec
 from nightshift import run_files
 from nightshift.errors import Conflict
 from nightshift.job import Batch
-from nightshift.model import Chunk, ChunkId, ChunkState, PlannedRow, Reject, Row, RowClass, Run, Tally, custom_id_prefix
+from nightshift.model import (
+    Change,
+    Chunk,
+    ChunkId,
+    ChunkState,
+    PlannedRow,
+    Reject,
+    Row,
+    RowClass,
+    Run,
+    Tally,
+    custom_id_prefix,
+)
 from nightshift.ports import Outputs, Upload
 from nightshift.requests import request_line
 
@@ -88,6 +100,7 @@ class Draft:
         """Start a chunk of a run, within the limits of the job's `batch`, to be sent with these betas."""
         self.rows = 0
         self.counts: Counter[RowClass] = Counter()
+        self.changes: Counter[Change] = Counter()
         self._outputs = outputs
         self._run = run
         self._chunk = chunk
@@ -120,6 +133,8 @@ class Draft:
         if self.rows and (self.rows == self._batch.max_rows or size > self._batch.max_bytes):
             return False
         self.rows += 1
+        if isinstance(row, Row):  # of another generation, it is counted already
+            self.changes.update(row.changes)
         self._plan.write(line)
         self._ids.write(_encode(PlannedRow(name, row.id, row.file, row.line, row.record, row.digest, carry)) + b"\n")
         return True
@@ -144,8 +159,8 @@ class Draft:
 
     @property
     def tally(self) -> Tally:
-        """The rejects so far, by class."""
-        return Tally(rows=dict(self.counts))
+        """The rejects so far, by class, and what was left out of the other rows."""
+        return Tally(rows=dict(self.counts), changes=dict(self.changes))
 
     def finish(self, cursor: tuple[int, int]) -> Chunk:
         """Make the files exist, and return the chunk as the ledger is to have it."""

@@ -28,6 +28,10 @@ class InputSpec:
     """Columns that hold a file in base64: not held to `max_text_bytes`, but to what the API takes."""
     carry: tuple[str, ...] = ()
     max_text_bytes: int = 100_000
+    truncate: bool = False
+    """Longer texts are cut, not rejected."""
+    strip_nul: bool = False
+    """NUL characters are left out of texts, which are not rejected for them."""
     sheet: str | None = None
     """The sheet of a workbook; None: its first visible one."""
 
@@ -43,6 +47,8 @@ class InputSpec:
             files=job.conversation.files,
             carry=job.output.carry,
             max_text_bytes=job.limits.max_text_bytes,
+            truncate=job.limits.too_large == "truncate",
+            strip_nul=job.input.nul == "strip",
             sheet=job.input.sheet,
         )
 
@@ -69,5 +75,7 @@ class Record(msgspec.Struct, frozen=True):
     raw: bytes
     """What tells it from another row: its bytes, or what was read of it."""
     values: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    more: bool = False
+    """The file has columns that are not in `values`."""
     fault: RowFault | None = None
     """Why it could not be parsed. Then `values` has what could be, and maybe faults."""

@@ -104,6 +104,7 @@ class Reporter:
             waiting=max(0, run.rows - sum(total.rows.values())),
             accounted=accounted,
             reject_codes=self._reject_codes(run),
+            changes=total.changes,
             reasons=total.reasons,
             answers=total.labels,
             usage=total.usage,

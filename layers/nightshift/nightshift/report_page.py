@@ -32,6 +32,7 @@ def page(report: Report) -> bytes:
         outcomes=report_charts.outcome_bars(report),
         answers=report_charts.bars(report.answers, "paid"),
         reasons=report_charts.bars(report.reasons, "bad"),
+        changes=[(count, report_words.CHANGES[change]) for change, count in report.changes.items()],
         reject_codes=report_charts.bars(report.reject_codes, "rest"),
         phases=report_charts.phases(report),
         interval=report_charts.interval(report),

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from nightshift.model import RowClass
+from nightshift.model import Change, RowClass
 from nightshift.money import amount_of, dollars
 from nightshift.report_parts import Kind
 
@@ -21,6 +21,12 @@ MEANINGS: dict[RowClass, str] = {
     RowClass.REJECTED: "never sent: not a usable row",
     RowClass.DUPLICATE: "never sent: the same as an earlier row",
     RowClass.SKIPPED: "never sent: answered before",
+}
+
+CHANGES: dict[Change, str] = {
+    Change.UNUSED_COLUMNS: "asked without columns that the job does not use",
+    Change.NUL_STRIPPED: "asked without NUL characters",
+    Change.TRUNCATED: "asked with the beginning of a longer text",
 }
 
 KINDS: dict[Kind, str] = {

@@ -7,6 +7,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, BinaryIO
 
@@ -16,7 +17,7 @@ from nightshift import content, rows_csv, rows_jsonl, rows_parquet, rows_xlsx
 from nightshift.conversation import history
 from nightshift.errors import BadInput
 from nightshift.input_codes import InputCode, RowFault
-from nightshift.model import Reject, Row, RowClass
+from nightshift.model import Change, Reject, Row, RowClass
 from nightshift.prompt import text
 from nightshift.records import InputSpec, Record
 
@@ -25,6 +26,7 @@ MAX_ID = 256
 _SHOWN_ID = 64
 """Characters of an id in a reject."""
 _BODY = (str, int, Decimal, type(None))
+_MARK = "\n[truncated: {:,} more bytes]"
 _INVISIBLE = re.compile(r"[\s\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]*")
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -53,14 +55,14 @@ def read(stream: BinaryIO, spec: InputSpec, *, file: int, digest: str, after: in
         digest: names the object version in row-number ids.
         after: records to leave out from the start: those that are planned already.
     """
-    columns = sorted(spec.required | spec.optional)
+    maker = _Maker(spec, file, digest, sorted(spec.required | spec.optional), spec.columns)
     for record in _records(stream, spec):
         if record.number <= after:
             continue
         try:
             if record.fault is not None:
                 raise record.fault
-            yield _row(record, spec, columns, file, digest)
+            yield maker.row(record)
         except RowFault as fault:
             yield _reject(record, fault, file, record.values.get(spec.id) if spec.id else None)
 
@@ -107,21 +109,53 @@ def _records(stream: BinaryIO, spec: InputSpec) -> Iterator[Record]:
             return rows_xlsx.records(stream, spec)
 
 
-def _row(record: Record, spec: InputSpec, columns: Sequence[str], file: int, digest: str) -> Row:
-    values = record.values
-    row_id = f"{digest}:{record.number}" if spec.id is None else _id(values.get(spec.id))
-    body = {column: _body(column, values.get(column), spec) for column in columns}
-    carried = {column: _carried(column, values[column], spec) for column in spec.carry if column in values}
-    return Row(
-        id=row_id,
-        values=carried | body,
-        file=file,
-        line=record.line,
-        record=record.number,
-        digest=_digest(body),
-        byte_offset=record.offset,
-        raw=record.raw,
-    )
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """Makes rows of the records of a file."""
+
+    spec: InputSpec
+    file: int
+    digest: str
+    prompt: Sequence[str]
+    """The columns of the prompt, in order."""
+    used: frozenset[str]
+    """All columns that the job uses."""
+
+    def row(self, record: Record) -> Row:
+        """Make a row.
+
+        Raises:
+            RowFault: it cannot be one.
+        """
+        spec, values, changes = self.spec, record.values, set[Change]()
+        row_id = f"{self.digest}:{record.number}" if spec.id is None else _id(values.get(spec.id))
+        if spec.strip_nul:
+            values = _without_nul(values, self.used, changes)
+        body = {column: _body(column, values.get(column), spec, changes) for column in self.prompt}
+        carried = {column: _carried(column, values[column], spec, changes) for column in spec.carry if column in values}
+        if record.more or not values.keys() <= self.used:
+            changes.add(Change.UNUSED_COLUMNS)
+        return Row(
+            id=row_id,
+            values=carried | body,
+            file=self.file,
+            line=record.line,
+            record=record.number,
+            digest=_digest(body),
+            byte_offset=record.offset,
+            raw=record.raw,
+            changes=frozenset(changes),
+        )
+
+
+def _without_nul(values: Mapping[str, Any], used: frozenset[str], changes: set[Change]) -> dict[str, Any]:
+    """Return a row's values; its texts lose their NUL characters."""
+    found = dict(values)
+    for column, value in values.items():
+        if column in used and isinstance(value, str) and "\0" in value:
+            found[column] = value.replace("\0", "")
+            changes.add(Change.NUL_STRIPPED)
+    return found
 
 
 def _id(value: Any) -> str:
@@ -141,7 +175,7 @@ def _id(value: Any) -> str:
     return row_id
 
 
-def _body(column: str, value: Any, spec: InputSpec) -> Any:
+def _body(column: str, value: Any, spec: InputSpec, changes: set[Change]) -> Any:
     """Return a column's value for the prompt: a text or a number, or None where it may be and is empty.
 
     A conversation is its compact JSON.
@@ -157,16 +191,15 @@ def _body(column: str, value: Any, spec: InputSpec) -> Any:
         return None
     if isinstance(value, str):
         if column not in spec.files:
-            _check_text(column, value, spec)
-        elif not value.isascii():
+            return _fitting(column, value, spec, changes)
+        if not value.isascii():
             raise RowFault(InputCode.BAD_BASE64, f"column {column}")
     return value
 
 
-def _carried(column: str, value: Any, spec: InputSpec) -> Any:
+def _carried(column: str, value: Any, spec: InputSpec, changes: set[Change]) -> Any:
     if isinstance(value, str):
-        _check_text(column, value, spec)
-        return value
+        return _fitting(column, value, spec, changes)
     try:
         size = len(_encode(value))
     except RecursionError:
@@ -178,15 +211,27 @@ def _carried(column: str, value: Any, spec: InputSpec) -> Any:
     return value
 
 
-def _check_text(column: str, value: str, spec: InputSpec) -> None:
+def _fitting(column: str, value: str, spec: InputSpec, changes: set[Change]) -> str:
+    """Return a text, or as much of it as the job takes."""
     try:
         data = value.encode()
     except UnicodeEncodeError:
         raise RowFault(InputCode.LONE_SURROGATE, f"column {column}") from None
-    if len(data) > spec.max_text_bytes:
-        raise RowFault(InputCode.TOO_LARGE, f"column {column}: {len(data):,} bytes")
     if data.find(b"\0") >= 0:
         raise RowFault(InputCode.NUL_IN_TEXT, f"column {column}")
+    if len(data) > spec.max_text_bytes:
+        if not spec.truncate or column in spec.histories:
+            raise RowFault(InputCode.TOO_LARGE, f"column {column}: {len(data):,} bytes")
+        changes.add(Change.TRUNCATED)
+        return _truncated(data, spec.max_text_bytes)
+    return value
+
+
+def _truncated(data: bytes, most: int) -> str:
+    """Return the beginning of a text, and a line that says how much is missing, in `most` bytes or a few less."""
+    room = most - len(_MARK.format(len(data)))  # nothing that is missing has more digits
+    kept = data[:room].decode(errors="ignore")
+    return kept + _MARK.format(len(data) - len(kept.encode()))
 
 
 def _digest(body: Mapping[str, Any]) -> str:

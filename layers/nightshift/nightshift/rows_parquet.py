@@ -38,21 +38,21 @@ def records(stream: BinaryIO, spec: InputSpec) -> Iterator[Record]:
             DUPLICATE_HEADER, BAD_COLUMN.
     """
     number = 0
-    for batch in _values(stream, spec):
+    for more, batch in _values(stream, spec):
         for row in zip(*batch.values(), strict=True):
             number += 1
             values = dict(zip(batch, row, strict=True))
             fault = next((_in(name, value) for name, value in values.items() if isinstance(value, RowFault)), None)
-            yield Record(number, number, None, repr(row).encode(), values=values, fault=fault)
+            yield Record(number, number, None, repr(row).encode(), values=values, more=more, fault=fault)
 
 
 def _in(column: str, fault: RowFault) -> RowFault:
     return RowFault(fault.code, f"column {column}")
 
 
-def _values(stream: BinaryIO, spec: InputSpec) -> Iterator[dict[str, list[Any]]]:
-    """Yield the columns that the job uses, a few rows at a time."""
-    arrow = _library()
+def _values(stream: BinaryIO, spec: InputSpec) -> Iterator[tuple[bool, dict[str, list[Any]]]]:
+    """Yield the columns that the job uses, a few rows at a time, and whether there are others."""
+    arrow = library()
     source = content.rewound(stream, content.PARQUET, "Parquet")
     footer, rows = parquet_sizes.footer(source), 0
     try:
@@ -67,7 +67,8 @@ def _values(stream: BinaryIO, spec: InputSpec) -> Iterator[dict[str, list[Any]]]
         parquet_sizes.check(source, footer, frozenset(readers))
         for batch in file.iter_batches(BATCH, columns=list(readers), use_threads=False):
             rows += batch.num_rows
-            yield {name: read(batch.column(field)) for field, (name, read) in readers.items()}
+            values = {name: read(batch.column(field)) for field, (name, read) in readers.items()}
+            yield len(readers) < len(file.schema_arrow), values
         if rows != file.metadata.num_rows:
             raise BadInput(InputCode.PARQUET_CORRUPT, f"it says {file.metadata.num_rows:,} rows, and has {rows:,}")
     except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:  # their texts may repeat the file's
@@ -76,8 +77,12 @@ def _values(stream: BinaryIO, spec: InputSpec) -> Iterator[dict[str, list[Any]]]
         raise BadInput(InputCode.PARQUET_CORRUPT, f"it cannot be read as Parquet ({type(error).__name__})") from None
 
 
-def _library() -> Any:
-    """Import the reader where it is wanted: no other format pays for it."""
+def library() -> Any:
+    """Import pyarrow where it is wanted: no other format pays for it.
+
+    Raises:
+        BadInput: READER_MISSING.
+    """
     try:
         import pyarrow.parquet  # noqa: PLC0415 - as above
     except ModuleNotFoundError:

@@ -25,13 +25,13 @@ def records(stream: BinaryIO, spec: InputSpec) -> Iterator[Record]:
         raise BadInput(InputCode.NO_ROWS, "the sheet is empty")
     titles = [_title(cells.get(place)) for place in range(max(cells) + 1)]
     used = {place: name for place, name in enumerate(columns.named(titles, spec, line=line)) if name in spec.columns}
-    number = 0
+    more, number = any(title.strip() for place, title in enumerate(titles) if place not in used), 0
     for line, cells in rows:
         number += 1
         values = {name: cells.get(place) for place, name in used.items()}
         fault = next((_in(name, value) for name, value in values.items() if isinstance(value, RowFault)), None)
         raw = repr(sorted(cells.items())).encode()
-        yield Record(line, number, None, raw, values=values, fault=fault)
+        yield Record(line, number, None, raw, values=values, more=more, fault=fault)
     if number == 0:
         raise BadInput(InputCode.NO_ROWS, "the sheet has a header and no rows")
 
