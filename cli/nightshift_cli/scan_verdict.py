@@ -135,7 +135,7 @@ def _for_each(source: Source, node: ast.AST) -> str | None:
                 if child is not up.generators[0] and not _counts(up.generators[0].target, up.generators[0].iter):
                     return f"for each of many, line {up.lineno}"
     for loop in loops(source, node):
-        if isinstance(loop, ast.For | ast.AsyncFor) and not _counts(loop.target, loop.iter):
+        if isinstance(loop, ast.For | ast.AsyncFor) and not (_counts(loop.target, loop.iter) or _ends_early(loop)):
             return f"in the loop over `{_short(loop.iter)}`, line {loop.lineno}"
     return None
 
@@ -144,6 +144,19 @@ def _counts(target: ast.expr, over: ast.expr) -> bool:
     """Tell a loop that tries again, or counts turns, from one over rows."""
     text = ast.unparse(over)
     return bool(RETRIES.search(ast.unparse(target)) and "range(" in text) or bool(re.search("retr|attempt", text))
+
+
+def _ends_early(loop: ast.For | ast.AsyncFor) -> bool:
+    """Tell a loop that goes on until an answer will do: it counts, over nothing that has a length, and breaks."""
+    over = ast.unparse(loop.iter)
+    return over.startswith("range(") and "len(" not in over and any(map(_breaks, loop.body))
+
+
+def _breaks(statement: ast.AST) -> bool:
+    """Tell whether a statement of a loop's body can end this loop, and not one inside it."""
+    if isinstance(statement, ast.For | ast.AsyncFor | ast.While | ast.FunctionDef | ast.AsyncFunctionDef):
+        return False
+    return isinstance(statement, ast.Break) or any(map(_breaks, ast.iter_child_nodes(statement)))
 
 
 def _last(func: ast.expr) -> str:

@@ -119,6 +119,9 @@ def test_none_is_left_only_where_every_file_could_be_read(tmp_path: Path) -> Non
 # ---------------------------------------------------------------- whether it looks batchable
 
 
+NO_LOOP = "no loop over rows seen: has whoever calls it many?"
+
+
 def judged(folder: Path, code: str, **others: str) -> tuple[str, str]:
     call = only(folder, HEAD + code, **others)
     return call["verdict"], call["reason"].replace(f"{folder}/", "")
@@ -127,9 +130,17 @@ def judged(folder: Path, code: str, **others: str) -> tuple[str, str]:
 def test_a_loop_over_rows_is_batchable_and_a_loop_of_attempts_is_not_seen_as_one(tmp_path: Path) -> None:
     rows = judged(tmp_path, f"for text in rows:\n  for attempt in range(3):\n    {CREATE}")
     attempts = judged(tmp_path, f"for attempt in range(3):\n  {CREATE}")
-
     assert rows == ("batchable", "in the loop over `rows`, line 3")
-    assert attempts == ("look", "no loop over rows seen: has whoever calls it many?")
+    assert attempts == ("look", NO_LOOP)
+
+
+def test_a_loop_that_ends_when_an_answer_will_do_is_none_over_rows(tmp_path: Path) -> None:
+    until = judged(tmp_path, f"for t in range(10):\n  {CREATE}\n  if done: break")
+    counted = judged(tmp_path, f"for t in range(len(rows)):\n  {CREATE}\n  if done: break")
+    within = judged(tmp_path, f"for t in range(1000):\n  {CREATE}\n  for line in text:\n    break")
+
+    assert until == ("look", NO_LOOP)
+    assert [counted[0], within[0]] == ["batchable", "batchable"]
 
 
 @pytest.mark.parametrize(
