@@ -1,11 +1,14 @@
 """Job files: what is accepted, and what a person reads where one is not."""
 
 import json
-from datetime import date
+import re
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from anthropic.resources.messages.messages import DEPRECATED_MODELS
 
+from nightshift.api_rules import model_problem
 from nightshift.errors import BadJob
 from nightshift.input_codes import InputCode
 from nightshift.job import Job, json_schema, parse_job
@@ -45,7 +48,7 @@ def without_output(lines: str) -> str:
 def test_a_small_job_has_the_documented_defaults() -> None:
     assert parse(SMALL) == Job(
         job="triage",
-        input=Input(format="jsonl", id="id", optional=()),
+        input=Input(format="jsonl", id="id", optional=(), nul="reject"),
         model="claude-haiku-5-5",
         max_tokens=64,
         thinking="disabled",
@@ -55,7 +58,7 @@ def test_a_small_job_has_the_documented_defaults() -> None:
         output=Output(labels=("billing", "other"), carry=(), table=None),
         cache=Cache(ttl="1h"),
         batch=Batch(max_rows=10_000, max_bytes=50_000_000),
-        limits=Limits(max_rows=50_000, max_reject_ratio=0.2, max_text_bytes=100_000),
+        limits=Limits(max_rows=50_000, max_reject_ratio=0.2, max_text_bytes=100_000, too_large="reject"),
         retry=Retry(generations=2),
         schedule="nightly",
     )
@@ -164,6 +167,10 @@ def test_table_none_means_no_table() -> None:
         ("model: gpt-5", "6: model: `gpt-5` is not a model's name: those look like claude-haiku-5-5"),
         ("model: claude-haiku-5.5", "6: model: `claude-haiku-5.5` is not a model's name"),
         ("model: claude-3-opus-20240229", "6: model: `claude-3-opus-20240229` stops answering on 2026-01-05"),
+        (
+            "limits: {max_text_bytes: 99, too_large: truncate}",
+            "6: limits: `too_large: truncate` goes with `max_text_bytes`",
+        ),
         ("batch: {max_rows: 100001}", "6: batch.max_rows: Input should be less than or equal to 100000"),
         ('batch: {max_rows: "10"}', "6: batch.max_rows: Input should be a valid integer"),
         ("system: 12", "6: system: must be a text; put it in quotes"),
@@ -566,6 +573,22 @@ def test_a_model_is_refused_from_the_day_before_it_stops_answering(today: date, 
         return
     with pytest.raises(BadJob, match="stops answering on 2026-11-30, and a batch may run until tomorrow"):
         parse(text, today=today)
+
+
+@pytest.mark.parametrize(("model", "day"), DEPRECATED_MODELS.items())
+def test_every_model_whose_end_the_sdk_knows_is_refused_from_then_on(model: str, day: str) -> None:
+    month, number, year = re.fullmatch(r"(\w+) (\d+)(?:st|nd|rd|th), (\d+)", day).groups()  # type: ignore[union-attr]
+    end = datetime.strptime(f"{month} {number} {year}", "%B %d %Y").replace(tzinfo=UTC).date()
+
+    assert f"`{model}` stops answering on {end}" in str(model_problem(model, end))
+    assert "stops answering" not in str(model_problem(model, end - timedelta(days=2)))
+
+
+@pytest.mark.parametrize(
+    "model", ["claude-3-5-sonnet-20241022", "claude-3-5-sonnet-latest", "claude-3-haiku-20240307", "claude-opus-4-1"]
+)
+def test_a_model_whose_end_the_sdk_does_not_know_any_more_is_refused_too(model: str) -> None:
+    assert f"`{model}` stops answering on " in str(model_problem(model, TODAY))
 
 
 def test_a_job_that_was_accepted_once_is_not_judged_by_the_day_again() -> None:

@@ -24,7 +24,9 @@ request may have 32 MB (documentation of vision and of PDF support)."""
 RETIRED = {
     "claude-3-5-haiku": date(2026, 2, 19),
     "claude-3-7-sonnet": date(2026, 2, 19),
+    "claude-3-5-sonnet": date(2025, 10, 28),
     "claude-3-opus": date(2026, 1, 5),
+    "claude-3-haiku": date(2026, 4, 20),
     "claude-3-sonnet": date(2025, 7, 21),
     "claude-2": date(2025, 7, 21),
     "claude-1": date(2024, 11, 6),
@@ -34,9 +36,11 @@ RETIRED = {
     "claude-sonnet-4-0": date(2026, 6, 15),
     "claude-sonnet-4-20250514": date(2026, 6, 15),
     "claude-mythos-preview": date(2026, 6, 30),
+    "claude-opus-4-1": date(2026, 8, 5),
     "claude-sonnet-4-5": date(2026, 11, 30),
 }
-"""Model name, or what its dated names start with → the day it stops answering (`DEPRECATED_MODELS` of the SDK)."""
+"""Model name, or what its dated names start with → the day it stops answering: `DEPRECATED_MODELS` of the SDK and
+documentation of model deprecations (read in its copies of August 2026)."""
 
 PASSED = frozenset({
     "cache_control", "container", "diagnostics", "inference_geo", "metadata", "output_config", "service_tier",
