@@ -184,6 +184,10 @@ def test_the_digest_names_attachments() -> None:
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
+        (
+            {"attachments": [{"type": "image", "url": "http://a.example/{{ sku }}"}]},
+            "attachments.0: `url` begins with https://, or",
+        ),
         ({"attachments": [{"type": "image"}]}, "attachments.0: must have exactly one of `url: TEMPLATE` and `base64"),
         ({"attachments": [LINK | PHOTO]}, "attachments.0: must have exactly one of"),
         ({"attachments": [LINK | {"media_type": "image/png"}]}, "attachments.0: `media_type` goes with `base64`"),

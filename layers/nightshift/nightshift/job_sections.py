@@ -168,6 +168,9 @@ class Attachment(Section):
     def _one_source(self) -> Self:
         if (self.url is None) is (self.base64 is None):
             raise ValueError("must have exactly one of `url: TEMPLATE` and `base64: COLUMN`")
+        begins = (self.url or "").strip().partition("{")[0].lower()
+        if not begins.startswith("https://"[: len(begins)]):
+            raise ValueError("`url` begins with https://, or with a column that does: the API fetches no other address")
         if self.media_type is not None and self.base64 is None:
             raise ValueError("`media_type` goes with `base64`: what an address leads to says itself what it is")
         if self.media_type is not None and self.media_type.startswith("image/") is not (self.type == "image"):
