@@ -21,6 +21,7 @@ from nightshift_cli.lint import lint
 from nightshift_cli.orphans import orphans
 from nightshift_cli.probe import probe
 from nightshift_cli.replay import replay
+from nightshift_cli.restore import restore
 from nightshift_cli.results import report, results
 from nightshift_cli.retry import retry
 from nightshift_cli.scan import scan
@@ -87,6 +88,7 @@ app.command()(runs.resume)
 app.command()(retry)
 app.command()(replay)
 app.command()(forget)
+app.command()(restore)
 app.command()(orphans)
 app.command()(verify)
 app.command()(estimate)

@@ -71,6 +71,12 @@ SHAPES: Mapping[str, Shape] = {
         } | _SUBMIT
     ),
     "replay": Shape({"run_id": "", "done": "", "table": "", "written": "tickets", "unchanged": "", "refused": ""}),
+    "restore": Shape(
+        {
+            "done": "", "table": "", "items": "of the table", "lost": "`runs`, `chunks`, `others` → how many",
+            "open": "runs that are held once they are back",
+        }
+    ),
     "forget": Shape(
         {
             "done": "", "row": "its id", "runs": "that have it", "rewritten": "files: `key`, `size`, `lines`",

@@ -14,9 +14,9 @@ from nightshift_cli.exits import Exit
 from nightshift_cli.shapes import SHAPES
 from tests.contract.test_commands import commands
 
-CHANGES = {"submit", "hold", "cancel", "resume", "retry", "replay", "verify", "probe", "forget", "job put"}
+CHANGES = {"submit", "hold", "cancel", "resume", "retry", "replay", "verify", "probe", "forget", "restore", "job put"}
 """Commands that change something: a person can see first what they would do."""
-ASKS = {"cancel", "retry", "replay", "verify", "probe", "forget"}
+ASKS = {"cancel", "retry", "replay", "verify", "probe", "forget", "restore"}
 """Those of them that cannot be taken back, or cost money."""
 WITHOUT_JSON = {"job print"}
 """It prints a job file, which is YAML: that is for programs."""

@@ -42,6 +42,7 @@ class Person:
         self._things = {
             f"table/{cloud.outputs['RunsTableName']}": "ledger",
             f"table/{cloud.outputs['TicketTableName']}": "tickets",
+            "table/restored": "restored",
             cloud.outputs["InputBucketName"]: "input",
             cloud.outputs["OutputBucketName"]: "output",
         }
@@ -164,6 +165,8 @@ def everything(person: Person, night: Night, folder: Path) -> None:
     nightly.cloud.api("settings", "POST", {"duration_seconds": 60, "jitter": 0})
     person.types("probe", "--yes", "--every", "0.5", "--wait", "20")
 
+    person.types("restore", backup_with_one_run_more(night), "--yes")
+
     refused = Night(night.cloud, folder)
     refused.job()
     refused.fault("create", "status:400", error_type="invalid_request_error", message="no such thing", times=1)
@@ -172,6 +175,19 @@ def everything(person: Person, night: Night, folder: Path) -> None:
     refused.job("schedule: upload\nbatch: {max_rows: 100}")
     person.types("resume", held["run_id"])
     refused.settle()
+
+
+def backup_with_one_run_more(night: Night) -> str:
+    """Make a table that has a run of the ledger under another name; return the table's name."""
+    client, name = night.cloud.client("dynamodb"), "restored"
+    kinds = [{"AttributeName": each, "KeyType": kind} for each, kind in (("pk", "HASH"), ("sk", "RANGE"))]
+    types = [{"AttributeName": each, "AttributeType": "S"} for each in ("pk", "sk")]
+    client.create_table(TableName=name, KeySchema=kinds, AttributeDefinitions=types, BillingMode="PAY_PER_REQUEST")
+    key = {"pk": {"S": f"RUN#{night.runs()[0]['run_id']}"}, "sk": {"S": "META"}}
+    item = client.get_item(TableName=night.cloud.outputs["RunsTableName"], Key=key)["Item"]
+    client.put_item(TableName=name, Item=item)
+    client.put_item(TableName=name, Item=item | {"pk": {"S": "RUN#lost"}, "run_id": {"S": "lost"}})
+    return name
 
 
 def told() -> Asked:

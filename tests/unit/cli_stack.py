@@ -124,6 +124,7 @@ class CliStack:
         self.endpoint = endpoint
         self.plane = plane
         self.ledger = ledger
+        self.runs = runs_table
         self.name = f"stack-{uuid.uuid4().hex[:12]}"
         self.inputs, self.outputs = f"inputs-{self.name}", f"outputs-{self.name}"
         for bucket in (self.inputs, self.outputs):
