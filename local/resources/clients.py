@@ -31,7 +31,6 @@ class Clients:
 
 
 def without_tls_only(statements: Sequence[Json]) -> list[Json]:
-    """Drop the statements that forbid plain HTTP: the desk has nothing else, and moto ignores their condition."""
-    return [
-        statement for statement in statements if "aws:SecureTransport" not in json.dumps(statement.get("Condition", {}))
-    ]
+    """Drop the statements that forbid plain HTTP and old TLS: the desk has only HTTP, and moto ignores conditions."""
+    conditions = ((statement, json.dumps(statement.get("Condition", {}))) for statement in statements)
+    return [each for each, said in conditions if "aws:SecureTransport" not in said and "s3:TlsVersion" not in said]
