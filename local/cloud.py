@@ -11,6 +11,7 @@ from pathlib import Path
 
 from local import (
     alarms,
+    attribute_values,
     control_plane,
     events,
     expressions,
@@ -131,12 +132,23 @@ class Cloud:
     def _serve(self) -> None:
         """Hook moto, then open the front door."""
         os.environ["MOTO_PORT"] = str(self._server.port)  # moto's interpreter calls http://localhost:$MOTO_PORT
-        parts = (alarms, control_plane, events, expressions, lambda_api, metrics, step_functions, transactions)
+        parts = (
+            alarms,
+            attribute_values,
+            control_plane,
+            events,
+            expressions,
+            lambda_api,
+            metrics,
+            step_functions,
+            transactions,
+        )
         seams.check([seam for part in parts for seam in part.SEAMS])
         self._events.install()
         lambda_api.install(self._plane, self._invoker)
         step_functions.install(self._plane, self._clock, self._feed, self._access, self._events.publish, self._metrics)
         transactions.install()
+        attribute_values.install()
         expressions.install()
         self._door = control_plane.FrontDoor(
             control_plane.moto_app(self._clock), self._access, self._faults, self._alarms, self._storage.hash_keys.get

@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,13 +39,7 @@ class RunningCloud:
 
     def client(self, service: str) -> Any:
         """Return a boto3 client of the local cloud."""
-        return boto3.client(
-            cast("Any", service),  # the stubs want a literal
-            endpoint_url=self.endpoint,
-            region_name=self.region,
-            aws_access_key_id="desk",
-            aws_secret_access_key="desk",
-        )
+        return _client(service, self.endpoint, self.region)
 
     def ask(self, what: str, *, post: bool = False, body: object = None, **query: object) -> Any:
         """Ask the desk's own interface, below /_local/."""
@@ -119,6 +114,18 @@ class RunningCloud:
             stateMachineArn=self.outputs["RunMachineArn"], statusFilter=status
         )["executions"]
         return found
+
+
+@cache
+def _client(service: str, endpoint: str, region: str) -> Any:
+    """Return the client of a service, made once: making one takes longer than most of what is asked of it."""
+    return boto3.client(
+        cast("Any", service),  # the stubs want a literal
+        endpoint_url=endpoint,
+        region_name=region,
+        aws_access_key_id="desk",
+        aws_secret_access_key="desk",
+    )
 
 
 def _json(url: str, method: str, body: object) -> Any:

@@ -8,6 +8,7 @@ import json
 import uuid
 from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +19,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda
 from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
 from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
+from moto.stepfunctions.parser.asl.utils import json_path
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
 
 from local import seams
@@ -32,6 +34,7 @@ from local.wire import ACCOUNT, REGION, Json
 
 _ASL = "moto.stepfunctions.parser.asl"
 SEAMS = (
+    Seam(f"{_ASL}.utils.json_path", "parse", None),
     Seam(
         f"{_ASL}.component.state.wait.wait_function.wait_function",
         "WaitFunction._wait_interval",
@@ -70,6 +73,7 @@ def install(
 ) -> None:
     """Hook the interpreter to our clock, our functions and, with `publish`, our event bus."""
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
+    seams.replace(json_path, "parse", cache(json_path.parse))  # else a parser is made for each path of each state
     _hook_waits(clock, feed)
     _hook_history(clock)
     _hook_executions(clock, feed, publish, metrics)

@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
+import botocore.session
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -45,6 +47,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say once for each reason why tests were skipped."""
     for reason in sorted({report.longrepr[2] for report in terminalreporter.stats.get("skipped", ())}):
         terminalreporter.write_line(reason)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_loader() -> Iterator[None]:
+    """Read what botocore knows of a service once in a process: each session reads it anew, and each command has one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.session, "create_loader", cache(botocore.session.create_loader))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -28,11 +28,11 @@ def into(night: Night, age: timedelta) -> bool:
 
 
 def stop(night: Night) -> None:
-    """Stop the first execution in the middle of a batch of nearly a day."""
+    """Stop the first execution in the middle of a batch of four hours."""
     night.job()
-    night.cloud.api("settings", "POST", {"duration_seconds": 80_000, "jitter": 0})
+    night.cloud.api("settings", "POST", {"duration_seconds": 15_000, "jitter": 0})
     night.upload(night.rows(3))
-    night.until(lambda: into(night, timedelta(minutes=30)), pause=0.02)
+    night.until(lambda: into(night, timedelta(minutes=30)), pause=0.05)
     night.cloud.client("stepfunctions").stop_execution(executionArn=execution(night, 1), error="ByHand")
     night.until(lambda: status(night, 1) == "ABORTED")
 
@@ -87,10 +87,10 @@ def test_a_batch_that_shows_an_hour_late_takes_the_place_of_the_second_one_which
     night.fault("create", "accept-late", seconds=3600, times=1)
     night.upload(night.rows(3))
     night.until(lambda: night.cloud.api("faults")[0]["fired"], pause=0.01)
-    night.cloud.api("settings", "POST", {"duration_seconds": 80_000, "jitter": 0})  # of the batch that is sent again
-    night.until(lambda: night.batches(night.runs()[0]), pause=0.02)
+    night.cloud.api("settings", "POST", {"duration_seconds": 20_000, "jitter": 0})  # of the batch that is sent again
+    night.until(lambda: night.batches(night.runs()[0]), pause=0.05)
     (second,) = night.batches(night.runs()[0])
-    night.until(lambda: into(night, timedelta(hours=3)), pause=0.02)
+    night.until(lambda: into(night, timedelta(hours=3)), pause=0.05)
 
     night.cloud.ask("fire", post=True, name="AuditFunctionRegularly")
 

@@ -54,7 +54,7 @@ def test_a_run_goes_on_with_the_new_key_and_sends_nothing_twice(night: Night, ke
 
 def test_a_key_that_is_revoked_before_there_is_a_new_one_loses_nothing(night: Night, keys: Keys) -> None:
     night.job()
-    night.cloud.api("settings", "POST", {"duration_seconds": 80_000, "jitter": 0})
+    night.cloud.api("settings", "POST", {"duration_seconds": 20_000, "jitter": 0})
     night.upload(night.rows(3))
     night.until(lambda: night.runs() and night.batches(night.runs()[0]), pause=0.01)
 

@@ -1,13 +1,8 @@
 """Whatever is killed, lost or cut: the run ends with every row accounted for, and nothing is paid for twice."""
 
-from datetime import datetime, timedelta
-
 import pytest
 
 from tests.integration.conftest import PATIENCE, Night
-
-A_DAY = 400
-"""Real seconds that the looks of a day may take: some 270, a fifth of a second each where nothing else is at work."""
 
 
 def ends_whole(night: Night, rows: int, seconds: float = PATIENCE) -> None:
@@ -93,24 +88,6 @@ def test_no_money_holds_the_run_and_what_is_in_flight_is_still_collected(night: 
     assert night.harvest(run).report["counts"]["answered"] == 3
     assert night.harvest(run).report["waiting"] == 3
     assert len(night.tickets(run)) == 3
-
-
-def test_a_batch_that_expires_after_24_hours_is_asked_again_in_one_history_of_less_than_3000_events(
-    night: Night,
-) -> None:
-    night.job()
-    night.fault("create", "all-expired", times=1)
-    night.upload(night.rows(3))
-
-    ends_whole(night, 3, A_DAY)
-
-    (run,) = night.runs()
-    assert night.harvest(run).report["generations"] == 2
-    first, second = sorted(night.batches(run), key=lambda b: str(b["created_at"]))
-    lasted = datetime.fromisoformat(first["ended_at"]) - datetime.fromisoformat(first["created_at"])
-    assert lasted == timedelta(hours=24)
-    assert second["counts"]["succeeded"] == 3
-    assert 2_000 < len(night.history(run)) < 3_000
 
 
 def _intent(night: Night) -> bool:

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import subprocess
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from local.running import running_cloud
 from tests.conftest import DESK_PYTHON, ROOT
 from tests.integration.conftest import Night
+from tests.integration.test_survival import ends_whole
 
 DATA = os.environ.get("NIGHTSHIFT_DATA", "")
 ROWS = 100_000
@@ -34,6 +36,26 @@ def test_a_run_of_1600_turns_hands_over_once_and_ends(tmp_path: Path) -> None:
         assert looks[0] == 1501
         assert sum(looks) >= 1600
         assert len(night.history(run, 1)) < 15_000
+
+
+def test_a_batch_that_expires_after_24_hours_is_asked_again_in_one_history_of_less_than_3000_events(
+    tmp_path: Path,
+) -> None:
+    with running_cloud(python=str(DESK_PYTHON)) as cloud:
+        night = Night(cloud, tmp_path)
+        night.job()
+        night.fault("create", "all-expired", times=1)
+        night.upload(night.rows(3))
+
+        ends_whole(night, 3, seconds=900)
+
+        (run,) = night.runs()
+        assert night.harvest(run).report["generations"] == 2
+        first, second = sorted(night.batches(run), key=lambda b: str(b["created_at"]))
+        lasted = datetime.fromisoformat(first["ended_at"]) - datetime.fromisoformat(first["created_at"])
+        assert lasted == timedelta(hours=24)
+        assert second["counts"]["succeeded"] == 3
+        assert 2_000 < len(night.history(run)) < 3_000
 
 
 @pytest.mark.skipif(not DATA, reason="NIGHTSHIFT_DATA is not set")

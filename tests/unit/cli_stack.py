@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,11 @@ schedule: upload
 
 LOOP = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 3600, "End": True}}}
 """A loop that only runs: what it does is not the command line's business."""
+
+
+@cache
+def _client(service: str, endpoint: str) -> Any:
+    return boto3.client(service, endpoint_url=endpoint)  # type: ignore[call-overload] # the service is a variable
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +159,7 @@ class CliStack:
         }
 
     def client(self, service: str) -> Any:
-        return boto3.client(service, endpoint_url=self.endpoint)  # type: ignore[call-overload] # the service is a variable
+        return _client(service, self.endpoint)
 
     def put_job(self, text: bytes = JOB) -> None:
         self.client("s3").put_object(Bucket=self.inputs, Key="jobs/triage.yaml", Body=text)

@@ -178,13 +178,11 @@ class Counter(FakeApi):
 
 
 class Plan(MemoryOutputs):
-    """A bucket that copies nothing where it is opened."""
+    """A bucket that copies no more than is asked for."""
 
     @contextmanager
-    def open(self, key: str, start: int = 0, _size: int | None = None) -> Iterator[BinaryIO]:
-        stream = io.BytesIO(self.files[key])  # shares the bytes
-        stream.seek(start)
-        yield stream
+    def open(self, key: str, start: int = 0, size: int | None = None) -> Iterator[BinaryIO]:
+        yield io.BytesIO(self.files[key][start : None if size is None else start + size])
 
 
 @dataclass(frozen=True)

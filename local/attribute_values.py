@@ -1,0 +1,56 @@
+"""DynamoDB's answers without the detour of all other services: half of what a night on this machine took went there.
+
+moto makes each attribute value a dict of the wire's form, and then asks of that dict, by several spellings each, for
+the ten kinds that a value may have.
+"""
+
+import base64
+from typing import Any
+
+from moto.core import serialize
+from moto.core.serialize import BaseJSONSerializer
+
+from local import seams
+from local.seams import Seam
+from local.wire import Json
+
+SEAMS = (
+    Seam(
+        "moto.core.serialize",
+        "BaseJSONSerializer._serialize_type_structure",
+        ("self", "serialized", "value", "shape", "key"),
+    ),
+    Seam("moto.dynamodb.models.utilities", "dynamo_to_dict", ("obj",)),
+)
+
+
+def install() -> None:
+    """Let an attribute value be written as it stands."""
+    original = BaseJSONSerializer._serialize_type_structure  # noqa: SLF001 - as checked above
+
+    def serialize_type_structure(self: BaseJSONSerializer, serialized: Json, value: Any, shape: Any, key: str) -> None:
+        if shape.name == "AttributeValue" and type(value) is dict:
+            serialized[key] = wire(value)
+        else:
+            original(self, serialized, value, shape, key)
+
+    seams.replace(serialize.BaseJSONSerializer, "_serialize_type_structure", serialize_type_structure)
+
+
+def wire(value: Json) -> Json:
+    """Return an attribute value of moto's as JSON has it: bytes as base64, numbers as texts."""
+    ((kind, held),) = value.items()
+    match kind:
+        case "M":
+            return {kind: {name: wire(each) for name, each in held.items()}}
+        case "L":
+            return {kind: [wire(each) for each in held]}
+        case "B":
+            return {kind: base64.b64encode(held).decode()}
+        case "BS":
+            return {kind: [base64.b64encode(each).decode() for each in held]}
+        case "S" | "N":
+            return {kind: str(held)}
+        case "SS" | "NS":
+            return {kind: [str(each) for each in held]}
+    return value
