@@ -11,13 +11,13 @@ from pathlib import Path
 
 from local import (
     alarms,
-    attribute_values,
     control_plane,
     events,
     expressions,
     lambda_api,
     metrics,
     seams,
+    shortcuts,
     step_functions,
     template,
     transactions,
@@ -134,7 +134,7 @@ class Cloud:
         os.environ["MOTO_PORT"] = str(self._server.port)  # moto's interpreter calls http://localhost:$MOTO_PORT
         parts = (
             alarms,
-            attribute_values,
+            shortcuts,
             control_plane,
             events,
             expressions,
@@ -148,7 +148,7 @@ class Cloud:
         lambda_api.install(self._plane, self._invoker)
         step_functions.install(self._plane, self._clock, self._feed, self._access, self._events.publish, self._metrics)
         transactions.install()
-        attribute_values.install()
+        shortcuts.install()
         expressions.install()
         self._door = control_plane.FrontDoor(
             control_plane.moto_app(self._clock), self._access, self._faults, self._alarms, self._storage.hash_keys.get

@@ -13,7 +13,6 @@ from contextlib import AbstractContextManager, nullcontext
 from http import HTTPStatus
 from typing import Any, Protocol
 
-from moto import backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.s3 import models as s3_models
 
@@ -27,7 +26,7 @@ from local.seams import Seam
 from local.wire import Json
 
 NOT_DEPLOYED: object = {"error": "not deployed yet"}
-SEAMS = (Seam("moto.s3.models", "utcnow", ()), Seam("moto.backends", "list_of_moto_modules", ()))
+SEAMS = (Seam("moto.s3.models", "utcnow", ()),)
 
 JSON_SERVICES = ("dynamodb", "secretsmanager", "states", "events", "sqs", "logs", "scheduler")
 """Services whose request bodies are read for IAM; S3's are objects and are left in the stream."""
@@ -132,10 +131,6 @@ class FrontDoor:
 def moto_app(clock: VirtualClock) -> App:
     """Moto's server, as a WSGI application whose S3 objects carry virtual times."""
     seams.replace(s3_models, "utcnow", lambda: clock.now().replace(tzinfo=None))
-    services = list(backends.list_of_moto_modules())
-    seams.replace(
-        backends, "list_of_moto_modules", lambda: iter(services)
-    )  # otherwise moto lists its own directory for each request
     app: App = DomainDispatcherApplication(create_backend_app)
     return app
 

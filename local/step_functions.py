@@ -73,7 +73,8 @@ def install(
 ) -> None:
     """Hook the interpreter to our clock, our functions and, with `publish`, our event bus."""
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
-    seams.replace(json_path, "parse", cache(json_path.parse))  # else a parser is made for each path of each state
+    # Else a parser is made for each path of each state.
+    seams.replace(json_path, "parse", cache(json_path.parse))  # type: ignore[attr-defined] # moto hides it
     _hook_waits(clock, feed)
     _hook_history(clock)
     _hook_executions(clock, feed, publish, metrics)

@@ -18,7 +18,7 @@ from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from local import attribute_values
+from local import shortcuts
 from local.aws_requests import signer
 from local.children import ChildError, start_dynamodb_local
 from local.http_server import App, Server
@@ -26,7 +26,7 @@ from local.http_server import App, Server
 
 def main() -> None:
     """Serve until the parent goes away."""
-    attribute_values.install()
+    shortcuts.install()
     parser = argparse.ArgumentParser()
     parser.add_argument("--dynamodb", choices=["moto", "local"], default="moto")
     aws: App = DomainDispatcherApplication(create_backend_app)

@@ -68,7 +68,7 @@ from moto.s3 import models as s3_models
 from moto.stepfunctions.models import stepfunctions_backends
 
 import nightshift.clock
-from local import attribute_values, expressions, transactions
+from local import expressions, shortcuts, transactions
 from nightshift import applying, estimating, plan_sample
 from nightshift.adapters import multipart, tickets
 from tests.faults import wire
@@ -125,7 +125,7 @@ def start() -> Mapping[str, Handler]:
     """Put the seams in; return the handlers by the names of their functions."""
     expressions.install()
     transactions.install()
-    attribute_values.install()
+    shortcuts.install()
     _aws.start()
     _hurry()
     wire.install_aws(_send, _plainly)

@@ -87,7 +87,7 @@ def test_a_batch_that_shows_an_hour_late_takes_the_place_of_the_second_one_which
     night.fault("create", "accept-late", seconds=3600, times=1)
     night.upload(night.rows(3))
     night.until(lambda: night.cloud.api("faults")[0]["fired"], pause=0.01)
-    night.cloud.api("settings", "POST", {"duration_seconds": 20_000, "jitter": 0})  # of the batch that is sent again
+    night.cloud.api("settings", "POST", {"duration_seconds": 80_000, "jitter": 0})  # of the batch that is sent again
     night.until(lambda: night.batches(night.runs()[0]), pause=0.05)
     (second,) = night.batches(night.runs()[0])
     night.until(lambda: into(night, timedelta(hours=3)), pause=0.05)

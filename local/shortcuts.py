@@ -1,13 +1,15 @@
-"""DynamoDB's answers without the detour of all other services: half of what a night on this machine took went there.
+"""moto without what it does anew for each request: half of what a night on this machine took went there.
 
-moto makes each attribute value a dict of the wire's form, and then asks of that dict, by several spellings each, for
-the ten kinds that a value may have.
+It makes each attribute value of DynamoDB a dict of the wire's form, and then asks of that dict, by several spellings
+each, for the ten kinds that a value may have. It lists its own directory, and the methods of its classes.
 """
 
 import base64
+from functools import cache
 from typing import Any
 
-from moto.core import serialize
+from moto import backends
+from moto.core import responses, serialize, utils
 from moto.core.serialize import BaseJSONSerializer
 
 from local import seams
@@ -15,6 +17,8 @@ from local.seams import Seam
 from local.wire import Json
 
 SEAMS = (
+    Seam("moto.backends", "list_of_moto_modules", ()),
+    Seam("moto.core.responses", "method_names_from_class", ("clazz",)),
     Seam(
         "moto.core.serialize",
         "BaseJSONSerializer._serialize_type_structure",
@@ -25,7 +29,10 @@ SEAMS = (
 
 
 def install() -> None:
-    """Let an attribute value be written as it stands."""
+    """Let an attribute value be written as it stands, and what stays the same be found once."""
+    services = list(backends.list_of_moto_modules())
+    seams.replace(backends, "list_of_moto_modules", lambda: iter(services))
+    seams.replace(responses, "method_names_from_class", cache(utils.method_names_from_class))
     original = BaseJSONSerializer._serialize_type_structure  # noqa: SLF001 - as checked above
 
     def serialize_type_structure(self: BaseJSONSerializer, serialized: Json, value: Any, shape: Any, key: str) -> None:
