@@ -55,13 +55,13 @@ def test_the_same_seed_gives_the_same_histories_in_another_process(tmp_path: Pat
         ]
         digests.append(sorted((record["number"], record["digest"]) for record in map(json.loads, lines)))
 
-    assert len(digests[0]) == 14
+    assert len(digests[0]) == 8
     assert digests[0] == digests[1]
 
 
 def campaign_of(folder: Path, jobs: str) -> None:
     """Run only the probes and a few histories of the quick campaign."""
-    command = [sys.executable, "-m", "tests.faults.campaign", "--out", str(folder), "--histories", "14", "--quick"]
+    command = [sys.executable, "-m", "tests.faults.campaign", "--out", str(folder), "--histories", "8", "--quick"]
     for phase in ("probes", "histories"):
         folder.mkdir(exist_ok=True)
         workers = [
