@@ -93,6 +93,8 @@ def kept(aws_endpoint: str, ledger: DynamoLedger, runs_table: str) -> Iterator[K
         )
         plane.stacks[stack.name] = {**plane.stacks[stack.name], "TicketTableName": table}
         stack.put_job(TABLE_JOB)
+        versioned: Any = {"Status": "Enabled"}
+        stack.client("s3").put_bucket_versioning(Bucket=stack.outputs, VersioningConfiguration=versioned)
         yield Kept(stack)
 
 
@@ -133,6 +135,33 @@ def test_other_rows_stay_and_an_archive_keeps_its_size(kept: Kept) -> None:
     planned = [json.loads(line) for line in kept.get(run_files.ids(RUN, chunk().id, 1)).splitlines()]
     assert [(line["id"], line["digest"]) for line in planned] == [("forgotten", ""), ("other", "d1")]
     assert kept("--yes").out == ["the stack holds nothing of vera"]
+
+
+def test_what_was_written_over_is_gone_too_now_and_before(kept: Kept) -> None:
+    kept.run(kept.upload(ROW + OTHER))
+    strange = b'{"custom_id": "' + ids(chunk().id, 1)[0].encode() + b'", vera said no json at all\n'
+    kept.put(RAW, kept.get(RAW) + strange)  # over an older version
+    kept.put(f"{run_files.home(RUN)}report.json", b'{"rows": 1, "said": "vera"}')
+    kept.put(f"{run_files.home(RUN)}report.json", b'{"rows": 1}')
+
+    assert kept("--yes").status == Exit.DONE
+
+    s3, bucket = kept.stack.client("s3"), kept.stack.outputs
+    versions = s3.list_object_versions(Bucket=bucket)["Versions"]
+    texts = [s3.get_object(Bucket=bucket, Key=v["Key"], VersionId=v["VersionId"])["Body"].read() for v in versions]
+    assert len(texts) == 4
+    assert not any(b"vera" in text for text in texts)
+
+
+def test_a_long_id_is_found_where_its_row_was_rejected_and_only_its_beginning_is_known(kept: Kept) -> None:
+    kept.run(kept.upload(OTHER))
+    name = "v" * 200
+    ref = kept.upload(b'{"id": "%s", "body": ""}\n' % name.encode() + OTHER)
+    kept.stack.client("s3").put_object(Bucket=kept.stack.inputs, Key=KEY, Body=OTHER)
+
+    said = kept.stack("forget", name, "--dry-run")
+
+    assert said.out == [f"delete   {KEY} version {ref.version_id} ({ref.size} bytes), with all its 2 rows"]
 
 
 def test_a_line_too_short_to_keep_its_size_says_nothing_and_stays_and_a_strange_one_goes() -> None:
