@@ -184,7 +184,9 @@ def _summary(console: Console, run_id: str, got: Harvest, cloud: RunningCloud) -
         console.print(line, style=style, markup=False, soft_wrap=True)
     for name in ("output", "failed", "rejects", "tickets"):
         console.print(f"  {got.folder / name}.jsonl  {got.lines[name]:,} lines")
-    console.print(f"  {got.folder / 'report.json'}")
+    for name in ("output.csv", "report.json"):
+        if (got.folder / name).exists():
+            console.print(f"  {got.folder / name}")
     for line in _functions(cloud):
         console.print(line)
     if got.lines["output"]:

@@ -39,7 +39,7 @@ class Harvest:
 
 
 def harvest(cloud: RunningCloud, run_id: str, folder: Path) -> Harvest:
-    """Bring home a run's files: output.jsonl, failed.jsonl, rejects.jsonl, tickets.jsonl, report.json, report.html."""
+    """Bring home a run's files: those of `PARTS`, tickets.jsonl, output.csv where the job has it, and the reports."""
     folder.mkdir(parents=True, exist_ok=True)
     s3, bucket = cloud.client("s3"), cloud.outputs["OutputBucketName"]
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"runs/{run_id}/")
@@ -62,7 +62,7 @@ def harvest(cloud: RunningCloud, run_id: str, folder: Path) -> Harvest:
     for key in keys:
         if key.startswith(f"runs/{run_id}/retry/"):
             billed += sum("usage" in json.loads(line) for line in _read(s3, bucket, key).splitlines())
-    for name in ("report.json", "report.html"):
+    for name in ("output.csv", "report.json", "report.html"):
         key = f"runs/{run_id}/{name}"
         (folder / name).unlink(missing_ok=True)  # that of an earlier night
         if key in keys:
