@@ -17,6 +17,7 @@ from nightshift.adapters.anthropic_api import (
     READ_SECONDS,
     AnthropicBatches,
     KeySource,
+    direct,
     translate,
     variables_of_the_sdk,
 )
@@ -51,13 +52,12 @@ class Organization:
             raise Unauthorized("Claude Platform on AWS has no such reports: AWS's own bills have what it costs.")
         key = _read(stack, "AdminKeySecretArn", "PutAdminKeyCommand")
         timeout = httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
-        transport = anthropic.DefaultHttpxClient(follow_redirects=False, trust_env=False, timeout=timeout)
         url = stack.outputs["AnthropicBaseUrl"].rstrip("/")
         self._put_key = stack.outputs["PutAdminKeyCommand"]
         # By the reference of the Admin API; the SDK itself would send the key as a bearer's.
         headers: Any = {"X-Api-Key": key, "Authorization": anthropic.Omit()}
         self._client = anthropic.Anthropic(
-            api_key=key, base_url=url, timeout=timeout, http_client=transport, default_headers=headers
+            api_key=key, base_url=url, timeout=timeout, http_client=direct(timeout), default_headers=headers
         )
 
     def get(self, path: str, query: Mapping[str, Any]) -> bytes:
@@ -87,11 +87,10 @@ class Wire:
         """
         _forget_the_shell()
         timeout = httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
-        transport = anthropic.DefaultHttpxClient(follow_redirects=False, trust_env=False, timeout=timeout)
         options: Any = {
             "base_url": stack.outputs["AnthropicBaseUrl"].rstrip("/"),
             "timeout": timeout,
-            "http_client": transport,
+            "http_client": direct(timeout),
             "max_retries": 0,
         }
         identity = _identity(stack)

@@ -7,11 +7,11 @@ from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from nightshift.money import dollars, usd
 from nightshift_cli.bills import Amount, Bill, Comparison, Item, Pair, Period
-from nightshift_cli.console import console, put_json, say
+from nightshift_cli.columns import Column, put_columns
+from nightshift_cli.console import put_json, say
 from nightshift_cli.exits import Exit
 from nightshift_cli.ledger_bill import BATCH, LedgerBill, ledger_bill
 from nightshift_cli.options import DEFAULT_STACK, AsJson, Local, Month, StackName
@@ -52,7 +52,7 @@ def bill(
     if json:
         put_json(found.record())
     else:
-        console().print(_table(found.comparison))
+        _put(found.comparison)
         for note in found.notes:
             say(f"· {note}")
     if found.comparison.differs:
@@ -145,41 +145,46 @@ def _line(day: str, model: str, tier: str, kind: str, pair: Pair) -> Mapping[str
     }
 
 
-def _table(comparison: Comparison) -> Table:
-    """Return the days with their kinds where those differ, and then the sums of all."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("day", "model", "tier", "kind"):
-        table.add_column(name)
-    for name in ("ledger", "vendor", "difference", "ledger USD", "vendor USD", "difference", "%"):
-        table.add_column(name, justify="right")
+def _lines(comparison: Comparison) -> Iterator[tuple[str, str, str, str, Pair]]:
+    """Yield the days with their kinds where those differ, and then the sums of all."""
     kinds = comparison.by(_itself)
     for (day, model, tier), pair in comparison.by(lambda item: (item.day, item.model, item.tier)).items():
-        _put(table, day.isoformat(), model, tier, ALL, pair)
+        yield day.isoformat(), model, tier, ALL, pair
         for item, each in kinds.items():
             if (item.day, item.model, item.tier) == (day, model, tier) and (each.tokens or each.cost):
-                _put(table, "", "", "", item.kind, each)
-    table.add_section()
+                yield "", "", "", item.kind, each
     sums = comparison.by(lambda item: (item.model, item.tier, item.kind))
     for (model, tier), pair in comparison.by(lambda item: (item.model, item.tier)).items():
         for key, each in sums.items():
             if key[:2] == (model, tier):
-                _put(table, ALL, *key, each)
-        _put(table, ALL, model, tier, ALL, pair)
-    return table
+                yield ALL, *key, each
+        yield ALL, model, tier, ALL, pair
 
 
-def _put(table: Table, day: str, model: str, tier: str, kind: str, pair: Pair) -> None:
-    table.add_row(
-        day,
-        model,
-        tier,
-        kind,
-        f"{pair.ours.tokens:,}",
-        f"{pair.theirs.tokens:,}",
-        f"{pair.tokens:+,}" if pair.tokens else "=",
-        f"{usd(pair.ours.cost):,.4f}",
-        f"{usd(pair.theirs.cost):,.4f}",
-        f"{usd(pair.cost):+,.4f}" if pair.cost else "=",
-        "" if pair.ratio is None else f"{100 * pair.ratio:+.2f} %" if pair.cost else "=",
-        style="bold red" if pair.differs and day == ALL and kind == ALL else None,
-    )
+def _put(comparison: Comparison) -> None:
+    lines = list(_lines(comparison))
+    days, models, tiers, kinds, pairs = zip(*lines, strict=True) if lines else ((),) * 5
+    columns = [
+        Column("day", days),
+        Column("model", models),
+        Column("tier", tiers, spare=6),
+        Column("kind", kinds),
+        Column("ledger", [f"{p.ours.tokens:,}" for p in pairs], number=True, spare=2),
+        Column("vendor", [f"{p.theirs.tokens:,}" for p in pairs], number=True, spare=3),
+        Column("difference", [f"{p.tokens:+,}" if p.tokens else "=" for p in pairs], number=True, spare=5),
+        Column("ledger USD", [f"{usd(p.ours.cost):,.4f}" for p in pairs], number=True),
+        Column("vendor USD", [f"{usd(p.theirs.cost):,.4f}" for p in pairs], number=True),
+        Column("difference", [f"{usd(p.cost):+,.4f}" if p.cost else "=" for p in pairs], number=True, spare=4),
+        Column("%", [_percent(p) for p in pairs], number=True, spare=1),
+    ]
+    put_columns(columns, [_style(*line) for line in lines])
+
+
+def _percent(pair: Pair) -> str:
+    if pair.ratio is None:
+        return ""
+    return f"{100 * pair.ratio:+.2f} %" if pair.cost else "="
+
+
+def _style(day: str, _model: str, _tier: str, kind: str, pair: Pair) -> str | None:
+    return "bold red" if pair.differs and day == ALL and kind == ALL else None

@@ -69,7 +69,10 @@ def restore(
     if table == here.outputs["RunsTableName"]:
         raise Refused(f"{table} is the ledger: name the table that its backup was restored to")
     with console(stderr=True).status("comparing"):
-        lost = _lost(here, table)
+        try:
+            lost = _lost(here, table)
+        except here.clients("dynamodb").exceptions.ResourceNotFoundException:
+            raise Refused(f"there is no table {table} in this account and region") from None
     told = lost.record(done=False)
     if not lost.keys:
         put_json(told) if json else put(f"the ledger has all {lost.items:,} items of {table}")

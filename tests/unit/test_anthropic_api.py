@@ -314,6 +314,20 @@ def test_a_redirect_is_not_followed_with_the_tickets(server: Server, status: int
     assert [path for _, path, _, _ in server.seen] == ["/v1/messages/batches"]
 
 
+def test_a_proxy_of_the_environment_gets_neither_key_nor_tickets(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    server.answers = [say(200, WIRE)] * 2
+
+    batches = api(server.url)
+
+    assert batches.create(Body(), timeout=5, betas="").id == batches.batch(BatchId("msgbatch_01")).id == "msgbatch_01"
+
+
 def test_a_rotated_key_is_read_again_once(server: Server) -> None:
     server.answers = [refuse(401, "authentication_error"), say(200, WIRE)]
 

@@ -12,6 +12,7 @@ from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.model import BatchId, ChunkState, RowClass, RunId, RunState, Tally
 from nightshift.money import amount_of
 from nightshift.prices import price_sheet
+from nightshift_cli import columns
 from nightshift_cli.bills import Amount, Pair
 from nightshift_cli.exits import Exit
 from tests.unit.cli_stack import JOB, CliStack, Said, serving
@@ -89,6 +90,20 @@ def test_bills_that_agree_are_shown_by_day_and_kind_and_nothing_is_said_against_
         "all claude-haiku-5-5 batch output 40,000 40,000 = 0.0100 0.0100 = =",
         "all claude-haiku-5-5 batch all 1,240,000 1,240,000 = 0.0800 0.0800 = =",
     ]
+
+
+def test_in_a_narrow_terminal_columns_are_left_out_and_the_money_stays(
+    nightshift: CliStack, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(columns, "room", lambda: 80)
+    nightshift.ledger.create_run(run(prices=PRICES))
+    billed(nightshift.ledger)
+    vendor.bill(DAY, MODEL, **SAME)
+
+    said = nightshift("bill", *DAYS)
+
+    assert table(said)[0] == "day model kind ledger USD vendor USD %"
+    assert max(map(len, said.out)) <= 80
 
 
 def test_bills_that_differ_have_a_status_of_their_own_and_say_of_what_and_why_perhaps(

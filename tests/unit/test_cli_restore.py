@@ -159,6 +159,7 @@ def test_what_somebody_writes_meanwhile_is_not_written_over(backup: Backup, monk
 
 
 def test_the_ledger_itself_and_another_table_are_refused(backup: Backup, aws_endpoint: str) -> None:
+    assert backup.stack("restore", "nope").err == ["there is no table nope in this account and region"]
     assert "is the ledger" in backup.stack("restore", backup.stack.runs, "--yes").err[0]
     client = boto3.client("dynamodb", endpoint_url=aws_endpoint)
     table = f"other-{uuid.uuid4().hex[:12]}"

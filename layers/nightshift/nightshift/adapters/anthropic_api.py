@@ -106,6 +106,19 @@ def refuse_redirecting_variables() -> None:
         raise MisconfiguredError(f"Remove {', '.join(found)} from this function: the template's parameters decide.")
 
 
+def direct(timeout: httpx2.Timeout) -> httpx2.Client:
+    """Make connections to the API's host alone: no redirect is followed, no proxy asked, nothing of the shell's taken.
+
+    `trust_env=False` alone would not do: the SDK's client asks the environment for proxies by itself.
+    """
+    return anthropic.DefaultHttpxClient(
+        follow_redirects=False,
+        trust_env=False,
+        timeout=timeout,
+        mounts=dict.fromkeys(("all://", "http://", "https://")),
+    )
+
+
 class AnthropicBatches:
     """`ports.BatchApi` over the Anthropic SDK."""
 
@@ -267,12 +280,11 @@ class AnthropicBatches:
         The SDK would send a create again, and sleep for as long as a `retry-after` says, beyond any Lambda's life.
         Whoever asks here looks again later anyway.
         """
-        transport = anthropic.DefaultHttpxClient(follow_redirects=False, trust_env=False, timeout=timeout)
         options: Any = {
             "base_url": self._base_url,
             "max_retries": 0,
             "timeout": timeout,
-            "http_client": transport,
+            "http_client": direct(timeout),
         }
         if isinstance(self._identity, AwsWorkspace):
             return self._identity.client(**options)
