@@ -25,6 +25,8 @@ MAX_ID = 256
 """Characters of a row's id."""
 _SHOWN_ID = 64
 """Characters of an id in a reject."""
+NOTHING: frozenset[Change] = frozenset()
+"""Is left out of most rows."""
 _BODY = (str, int, Decimal, type(None))
 _MARK = "\n[truncated: {:,} more bytes]"
 _INVISIBLE = re.compile(r"[\s\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]*")
@@ -127,7 +129,8 @@ class _Maker:
         Raises:
             RowFault: it cannot be one.
         """
-        spec, values, changes = self.spec, record.values, set[Change]()
+        spec, values = self.spec, record.values
+        changes: set[Change] = set()
         row_id = f"{self.digest}:{record.number}" if spec.id is None else _id(values.get(spec.id))
         if spec.strip_nul:
             values = _without_nul(values, self.used, changes)
@@ -144,7 +147,7 @@ class _Maker:
             digest=_digest(body),
             byte_offset=record.offset,
             raw=record.raw,
-            changes=frozenset(changes),
+            changes=frozenset(changes) if changes else NOTHING,
         )
 
 
