@@ -23,7 +23,7 @@ prompt: "{{{{ body }}}}"
 output: {{labels: [billing, technical, account, other], table: {{key: ticket_id, attribute: category}}}}
 {more}
 """
-PATIENCE = 90
+PATIENCE = 180
 """Seconds of real time for a night of a few rows; a cold start takes two of them."""
 
 
