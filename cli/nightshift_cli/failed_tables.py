@@ -34,7 +34,7 @@ def write_parquet(inputs: Inputs, refs: Sequence[InputRef], places: Places, file
         BadInput: an input version is not there any more, or pyarrow is not installed.
         Refused: two inputs have a column of the same name, and of types that no column has together.
     """
-    arrow, tables = rows_parquet.library(), []
+    arrow, tables = rows_parquet.pyarrow(), []
     for index, wanted in sorted(places.items()):
         with inputs.open(refs[index], seekable=True) as stream:
             source, number, kept = arrow.parquet.ParquetFile(stream), 0, []

@@ -12,12 +12,12 @@ from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.errors import Conflict
 from nightshift.estimating import Estimator
 from nightshift.model import (
-    Change,
     Chunk,
     ChunkId,
     Hold,
     HoldCode,
     JobRef,
+    LeftOut,
     RowClass,
     Run,
     RunId,
@@ -405,7 +405,7 @@ def test_what_was_left_out_of_rows_is_counted_once_with_those_that_are_asked(des
 
     tallies = [chunk.planned for chunk in desk.chunks(run)]
     assert [tally.changes for tally in tallies] == [
-        {Change.TRUNCATED: 1, Change.NUL_STRIPPED: 1, Change.UNUSED_COLUMNS: 2}, {}
+        {LeftOut.TRUNCATED: 1, LeftOut.NUL_STRIPPED: 1, LeftOut.UNUSED_COLUMNS: 2}, {}
     ]  # fmt: skip
     assert sum(tallies, Tally()).rows == {RowClass.DUPLICATE: 1, RowClass.REJECTED: 1}
 

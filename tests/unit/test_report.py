@@ -12,7 +12,7 @@ import pytest
 from nightshift.adapters.dynamodb import DynamoLedger
 from nightshift.decision import fingerprint
 from nightshift.errors import Conflict
-from nightshift.model import Caching, Change, ChunkId, Estimate, Hold, HoldCode, RowClass, RunState, Tally, chunk_id
+from nightshift.model import Caching, ChunkId, Estimate, Hold, HoldCode, LeftOut, RowClass, RunState, Tally, chunk_id
 from nightshift.money import PriceSheet, Rates
 from nightshift.report import Reporter
 from nightshift.report_model import Report
@@ -25,7 +25,7 @@ from tests.unit.result_lines import canceled, expired, labelled, succeeded
 
 FIRST, SECOND = chunk_id(0, 1), chunk_id(0, 2)
 REPORT, PAGE = f"runs/{made.RUN}/report.json", f"runs/{made.RUN}/report.html"
-REJECTS = Tally(rows={RowClass.REJECTED: 2, RowClass.DUPLICATE: 1}, changes={Change.TRUNCATED: 3})
+REJECTS = Tally(rows={RowClass.REJECTED: 2, RowClass.DUPLICATE: 1}, changes={LeftOut.TRUNCATED: 3})
 MOMENT = "2026-11-22T02:00:00Z"
 
 

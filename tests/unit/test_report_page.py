@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nightshift.model import Caching, Change, ChunkState, Hold, HoldCode, Tally
+from nightshift.model import Caching, ChunkState, Hold, HoldCode, LeftOut, Tally
 from nightshift.report_model import Report
 from nightshift.report_page import page
 from tests.unit import made, reports
@@ -204,7 +204,7 @@ class TestContent:
         assert place < told.index("What it cost, and would have cost")
 
     def test_what_was_left_out_of_rows_is_told(self) -> None:
-        planned = Tally(changes={Change.UNUSED_COLUMNS: 1200, Change.TRUNCATED: 1, Change.NUL_STRIPPED: 2})
+        planned = Tally(changes={LeftOut.UNUSED_COLUMNS: 1200, LeftOut.TRUNCATED: 1, LeftOut.NUL_STRIPPED: 2})
         told = text_of(reports.reported(reports.priced_run(2000, leftover=planned), [reports.collected(1)]))
         assert "1,200 were asked without columns that the job does not use." in told
         assert "1 was asked with the beginning of a longer text. 2 were asked without NUL characters." in told

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from nightshift import content, rows_jsonl
 from nightshift.errors import BadInput
 from nightshift.input_codes import InputCode, RowFault
-from nightshift.model import Change, Reject, Row, RowClass
+from nightshift.model import LeftOut, Reject, Row, RowClass
 from nightshift.records import InputSpec
 from nightshift.rows import check, read
 
@@ -76,7 +76,7 @@ def test_a_row_is_its_id_the_columns_that_the_job_uses_and_its_place() -> None:
         digest=digest,
         byte_offset=1,
         raw=line,
-        changes=frozenset({Change.UNUSED_COLUMNS}),
+        changes=frozenset({LeftOut.UNUSED_COLUMNS}),
     )
 
 

@@ -183,7 +183,7 @@ class Hold:
     at: datetime
 
 
-class Change(StrEnum):
+class LeftOut(StrEnum):
     """What was left out of a row that is asked all the same."""
 
     UNUSED_COLUMNS = "unused_columns"
@@ -212,7 +212,7 @@ class Tally:
     """Picodollars that the same tokens cost, had nothing been written to the cache or read from it."""
     reasons: Mapping[str, int] = field(default_factory=dict)
     """Why rows were not answered → rows: the `MOST_REASONS` most frequent reasons, the rest under `OTHER_REASONS`."""
-    changes: Mapping[Change, int] = field(default_factory=dict)
+    changes: Mapping[LeftOut, int] = field(default_factory=dict)
     """What was left out of rows that are asked → rows."""
     labels: Mapping[str, int] = field(default_factory=dict)
     """Answers of a job with `labels` → rows: the `MOST_LABELS` most frequent, the rest under `OTHER_LABELS`."""
@@ -567,7 +567,7 @@ class Row(msgspec.Struct, frozen=True):
     """Bytes before it in the (unpacked) file."""
     raw: bytes = b""
     """It, as it was read: for a reject that comes after reading, a duplicate, for one."""
-    changes: frozenset[Change] = frozenset()
+    changes: frozenset[LeftOut] = frozenset()
     """What of it was left out."""
 
 

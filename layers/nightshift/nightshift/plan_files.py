@@ -14,10 +14,10 @@ from nightshift import run_files
 from nightshift.errors import Conflict
 from nightshift.job import Batch
 from nightshift.model import (
-    Change,
     Chunk,
     ChunkId,
     ChunkState,
+    LeftOut,
     PlannedRow,
     Reject,
     Row,
@@ -100,7 +100,7 @@ class Draft:
         """Start a chunk of a run, within the limits of the job's `batch`, to be sent with these betas."""
         self.rows = 0
         self.counts: Counter[RowClass] = Counter()
-        self.changes: Counter[Change] = Counter()
+        self.changes: Counter[LeftOut] = Counter()
         self._outputs = outputs
         self._run = run
         self._chunk = chunk

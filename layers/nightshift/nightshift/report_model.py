@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from nightshift.model import Change, Hold, JobRef, RowClass, RunId
+from nightshift.model import Hold, JobRef, LeftOut, RowClass, RunId
 from nightshift.report_parts import Batch, Cache, Cost, Discount, Input, Kind, Moment, Part, Pilot, Tickets, Timings
 
 LONGEST_ANSWER = 200
@@ -100,7 +100,7 @@ class Report(Part, frozen=True):
     """The plan is finished, and `counts` sum to `rows`."""
     reject_codes: Mapping[str, int]
     """Why rows were never sent → rows."""
-    changes: Mapping[Change, int]
+    changes: Mapping[LeftOut, int]
     """What was left out of rows that were asked all the same → rows."""
     reasons: Mapping[str, int]
     """Why rows that were sent were not answered → rows; the rarest of many are one."""

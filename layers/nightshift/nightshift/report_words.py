@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from nightshift.model import Change, RowClass
+from nightshift.model import LeftOut, RowClass
 from nightshift.money import amount_of, dollars
 from nightshift.report_parts import Kind
 
@@ -23,10 +23,10 @@ MEANINGS: dict[RowClass, str] = {
     RowClass.SKIPPED: "never sent: answered before",
 }
 
-CHANGES: dict[Change, str] = {
-    Change.UNUSED_COLUMNS: "asked without columns that the job does not use",
-    Change.NUL_STRIPPED: "asked without NUL characters",
-    Change.TRUNCATED: "asked with the beginning of a longer text",
+CHANGES: dict[LeftOut, str] = {
+    LeftOut.UNUSED_COLUMNS: "asked without columns that the job does not use",
+    LeftOut.NUL_STRIPPED: "asked without NUL characters",
+    LeftOut.TRUNCATED: "asked with the beginning of a longer text",
 }
 
 KINDS: dict[Kind, str] = {

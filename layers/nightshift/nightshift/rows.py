@@ -17,7 +17,7 @@ from nightshift import content, rows_csv, rows_jsonl, rows_parquet, rows_xlsx
 from nightshift.conversation import history
 from nightshift.errors import BadInput
 from nightshift.input_codes import InputCode, RowFault
-from nightshift.model import Change, Reject, Row, RowClass
+from nightshift.model import LeftOut, Reject, Row, RowClass
 from nightshift.prompt import text
 from nightshift.records import InputSpec, Record
 
@@ -25,7 +25,7 @@ MAX_ID = 256
 """Characters of a row's id."""
 _SHOWN_ID = 64
 """Characters of an id in a reject."""
-NOTHING: frozenset[Change] = frozenset()
+NOTHING: frozenset[LeftOut] = frozenset()
 """Is left out of most rows."""
 _BODY = (str, int, Decimal, type(None))
 _MARK = "\n[truncated: {:,} more bytes]"
@@ -130,14 +130,14 @@ class _Maker:
             RowFault: it cannot be one.
         """
         spec, values = self.spec, record.values
-        changes: set[Change] = set()
+        changes: set[LeftOut] = set()
         row_id = f"{self.digest}:{record.number}" if spec.id is None else _id(values.get(spec.id))
         if spec.strip_nul:
             values = _without_nul(values, self.used, changes)
         body = {column: _body(column, values.get(column), spec, changes) for column in self.prompt}
         carried = {column: _carried(column, values[column], spec, changes) for column in spec.carry if column in values}
         if record.more or not values.keys() <= self.used:
-            changes.add(Change.UNUSED_COLUMNS)
+            changes.add(LeftOut.UNUSED_COLUMNS)
         return Row(
             id=row_id,
             values=carried | body,
@@ -151,13 +151,13 @@ class _Maker:
         )
 
 
-def _without_nul(values: Mapping[str, Any], used: frozenset[str], changes: set[Change]) -> dict[str, Any]:
+def _without_nul(values: Mapping[str, Any], used: frozenset[str], changes: set[LeftOut]) -> dict[str, Any]:
     """Return a row's values; its texts lose their NUL characters."""
     found = dict(values)
     for column, value in values.items():
         if column in used and isinstance(value, str) and "\0" in value:
             found[column] = value.replace("\0", "")
-            changes.add(Change.NUL_STRIPPED)
+            changes.add(LeftOut.NUL_STRIPPED)
     return found
 
 
@@ -178,7 +178,7 @@ def _id(value: Any) -> str:
     return row_id
 
 
-def _body(column: str, value: Any, spec: InputSpec, changes: set[Change]) -> Any:
+def _body(column: str, value: Any, spec: InputSpec, changes: set[LeftOut]) -> Any:
     """Return a column's value for the prompt: a text or a number, or None where it may be and is empty.
 
     A conversation is its compact JSON.
@@ -200,7 +200,7 @@ def _body(column: str, value: Any, spec: InputSpec, changes: set[Change]) -> Any
     return value
 
 
-def _carried(column: str, value: Any, spec: InputSpec, changes: set[Change]) -> Any:
+def _carried(column: str, value: Any, spec: InputSpec, changes: set[LeftOut]) -> Any:
     if isinstance(value, str):
         return _fitting(column, value, spec, changes)
     try:
@@ -214,7 +214,7 @@ def _carried(column: str, value: Any, spec: InputSpec, changes: set[Change]) -> 
     return value
 
 
-def _fitting(column: str, value: str, spec: InputSpec, changes: set[Change]) -> str:
+def _fitting(column: str, value: str, spec: InputSpec, changes: set[LeftOut]) -> str:
     """Return a text, or as much of it as the job takes."""
     try:
         data = value.encode()
@@ -225,7 +225,7 @@ def _fitting(column: str, value: str, spec: InputSpec, changes: set[Change]) -> 
     if len(data) > spec.max_text_bytes:
         if not spec.truncate or column in spec.histories:
             raise RowFault(InputCode.TOO_LARGE, f"column {column}: {len(data):,} bytes")
-        changes.add(Change.TRUNCATED)
+        changes.add(LeftOut.TRUNCATED)
         return _truncated(data, spec.max_text_bytes)
     return value
 

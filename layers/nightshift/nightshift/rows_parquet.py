@@ -52,7 +52,7 @@ def _in(column: str, fault: RowFault) -> RowFault:
 
 def _values(stream: BinaryIO, spec: InputSpec) -> Iterator[tuple[bool, dict[str, list[Any]]]]:
     """Yield the columns that the job uses, a few rows at a time, and whether there are others."""
-    arrow = library()
+    arrow = pyarrow()
     source = content.rewound(stream, content.PARQUET, "Parquet")
     footer, rows = parquet_sizes.footer(source), 0
     try:
@@ -77,7 +77,7 @@ def _values(stream: BinaryIO, spec: InputSpec) -> Iterator[tuple[bool, dict[str,
         raise BadInput(InputCode.PARQUET_CORRUPT, f"it cannot be read as Parquet ({type(error).__name__})") from None
 
 
-def library() -> Any:
+def pyarrow() -> Any:
     """Import pyarrow where it is wanted: no other format pays for it.
 
     Raises:
